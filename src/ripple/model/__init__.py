@@ -1,0 +1,1 @@
+"""Typed, frozen nouns shared by every room. No IO; imports nothing of ours."""

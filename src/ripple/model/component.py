@@ -1,0 +1,111 @@
+"""A component: something the supervisor starts, probes, restarts and stops. Parsed from manifests/components."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Probe(_Row):
+    """How to ask whether a component is up. ``target`` is a template: ``{ports.http}``, ``{home}``, ``{state}``.
+
+    ``http`` wants a 2xx answer of an URL (``http+unix:///path/to.sock|/healthz`` for a unix socket), ``tcp`` an
+    accepted connection of ``host:port``, ``exec`` exit status 0 of a command, ``temporal`` a namespace that
+    answers, ``file`` an existing path.
+    """
+
+    kind: Literal["http", "tcp", "exec", "temporal", "file"]
+    target: str = ""
+    command: tuple[str, ...] = ()
+    period_seconds: float = Field(default=0.05, gt=0)
+    timeout_seconds: float = Field(default=1.0, gt=0)
+    failures: int = Field(default=3, ge=1)
+
+
+class Restart(_Row):
+    """When to start again. Delays are exponential: initial * 2^n, at most ``max_seconds``, with jitter.
+
+    After ``give_up_after`` restarts within ``window_seconds`` the component stays down in state ``gave_up``.
+    """
+
+    when: Literal["always", "on_failure", "never"] = "always"
+    initial_seconds: float = 0.1
+    max_seconds: float = 10.0
+    window_seconds: float = 120.0
+    give_up_after: int = 10
+
+
+class Component(_Row):
+    """One row. ``command``, ``env`` values, ``files`` contents and probe targets are templates.
+
+    Template names: ``{bin}`` the environment's bin folder, ``{python}``, ``{home}`` RIPPLE_HOME, ``{state}`` the
+    component's own state folder, ``{run}`` the socket folder, ``{ports.NAME}`` an allocated port of this
+    component, ``{peer.ID.NAME}`` a port of another one.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")
+    name: str
+    version: str = ""
+    role: str = ""
+    licence: str = ""
+    upstream: str = ""
+    command: tuple[str, ...]
+    env: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    files: dict[str, str] = {}
+    ports: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+    endpoints: dict[str, str] = {}
+    requires: tuple[str, ...] = ()
+    startup_seconds: float = Field(default=30.0, gt=0)
+    ready: Probe | None = None
+    live: Probe | None = None
+    restart: Restart = Restart()
+    stop_signal: Literal["TERM", "INT"] = "TERM"
+    stop_seconds: float = 5.0
+    enabled: bool = True
+
+
+class ComponentState(enum.StrEnum):
+    """What the supervisor knows of a component."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    BACKOFF = "backoff"
+    GAVE_UP = "gave_up"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    EXITED = "exited"
+
+
+class ComponentStatus(BaseModel):
+    """One element of ``ripple status --json`` → ``components``."""
+
+    id: str
+    name: str
+    version: str
+    state: ComponentState
+    pid: int | None = None
+    ready_seconds: float | None = None
+    rss_bytes: int | None = None
+    endpoints: dict[str, str] = {}
+    waiting_for: list[str] = []
+    restarts: int = 0
+    reason: str = ""
+
+
+class Status(BaseModel):
+    """``ripple status --json``."""
+
+    ready: bool
+    profile: str
+    url: str
+    components: list[ComponentStatus]

@@ -1,0 +1,1 @@
+"""Seams to the outside: one package each, a Protocol and a facade, and one file per driver."""
