@@ -30,6 +30,8 @@ applications = Table(
     Column("branch", String, nullable=False),
     Column("manifest", JSON, nullable=False),
     Column("ports", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reasons", JSON, nullable=False),
     Column("added_at", String, nullable=False),
 )
 
