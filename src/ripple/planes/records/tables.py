@@ -53,7 +53,6 @@ changes = Table(
     Column("release", String),
     Column("reasons", JSON, nullable=False),
     Column("consensus", JSON),
-    Column("cancel_requested", Boolean, nullable=False, default=False),
 )
 
 steps = Table(
