@@ -1,0 +1,37 @@
+"""Effects that happen once: a key is done when its result is stored.
+
+A crash between start and done runs the effect again, so it must itself be repeatable (a commit with fixed dates, a
+deployment by digest). What the ledger adds: after done, it never runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+
+from ripple.planes.records.engine import Records
+from ripple.planes.records.tables import effects
+
+
+async def once(records: Records, key: str, effect: Callable[[], Awaitable[Any]]) -> Any:
+    """The JSON result of ``effect``, run unless ``key`` is done already."""
+    async with records.read() as connection:
+        query = select(effects.c.state, effects.c.result).where(effects.c.key == key)
+        row = (await connection.execute(query)).first()
+    if row is not None and row.state == "done":
+        return row.result
+    await _put(records, key, "started", None)
+    result = await effect()
+    await _put(records, key, "done", result)
+    return result
+
+
+async def _put(records: Records, key: str, state: str, result: Any) -> None:
+    values = {"key": key, "state": state, "result": result, "at": datetime.now(UTC).isoformat()}
+    async with records.write() as connection:
+        statement = insert(effects).values(**values)
+        await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))

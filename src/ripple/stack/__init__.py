@@ -1,0 +1,1 @@
+"""Load, check and hash the manifests. Pure but for reading files below the project's root."""

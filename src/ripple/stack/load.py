@@ -1,0 +1,73 @@
+"""Reading a manifest: YAML 1.2 without duplicate keys, then a typed model without unknown ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ripple.model.errors import Invalid, NotFound, unknown_key
+
+T = TypeVar("T", bound=BaseModel)
+MAX_BYTES = 4 << 20
+
+
+def load_yaml(path: Path) -> Any:
+    """The plain value of a YAML file; Invalid names the file and the line."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Invalid(f"{path} is larger than {MAX_BYTES} bytes; a manifest is never that large")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(f"no file {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"cannot read {path}: {error}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The plain value of a YAML text."""
+    reader = YAML(typ="safe", pure=True)
+    reader.allow_duplicate_keys = False
+    try:
+        return reader.load(text)
+    except YAMLError as error:
+        raise Invalid(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def parse(kind: type[T], data: Any, where: str) -> T:
+    """``data`` as a ``kind``; an unknown key is an error that names the nearest known one."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise _explained(kind, error, where) from error
+
+
+def _explained(kind: type[BaseModel], error: ValidationError, where: str) -> Invalid:
+    problems = []
+    for found in error.errors():
+        place = ".".join(str(part) for part in found["loc"])
+        if found["type"] == "extra_forbidden":
+            *parents, key = found["loc"]
+            section = ".".join(str(part) for part in parents)
+            return unknown_key(str(key), _keys(kind, tuple(parents)), f"{where}{f' ({section})' if section else ''}")
+        problems.append(f"{place or 'it'}: {found['msg']}")
+    return Invalid(f"{where} is not valid: {'; '.join(problems)}")
+
+
+def _keys(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The known keys of the section at ``place``, through lists, mappings and optional sections."""
+    current: type[BaseModel] | None = kind
+    for part in place:
+        if isinstance(part, str) and current is not None and part in current.model_fields:
+            current = _section(current.model_fields[part].annotation)
+    return [field.alias or name for name, field in current.model_fields.items()] if current else []
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section(part))), None)
