@@ -1,0 +1,4 @@
+/** Runs before the first paint, so that a dark page never flashes white. */
+import { showTheme, storedTheme } from "./theme.ts";
+
+showTheme(storedTheme());
