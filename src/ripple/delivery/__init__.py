@@ -1,0 +1,1 @@
+"""Environments, releases, gates, canary analysis, promotion and rollback."""
