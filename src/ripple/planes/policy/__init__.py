@@ -23,6 +23,7 @@ from ripple.model.governance import Decision
 DEADLINE_SECONDS = 2.0
 """An answer that took longer counts as none. Rego terminates, so this is judged after the call, not by a timer."""
 MAX_INPUT_BYTES = 8 << 20
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 class PolicyDriver(Protocol):
@@ -110,7 +111,7 @@ def encode(given: Mapping[str, Any]) -> str:
         Invalid: it is not JSON (NaN, foreign types) or longer than ``MAX_INPUT_BYTES``.
     """
     try:
-        text = json.dumps(given, allow_nan=False, separators=(",", ":"))
+        text = _encode(given)
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"the policy input is not JSON: {error}") from error
     if len(text) > MAX_INPUT_BYTES:
