@@ -1,7 +1,8 @@
 """Effects that happen once: a key is done when its result is stored.
 
 A crash between start and done runs the effect again, so it must itself be repeatable (a commit with fixed dates, a
-deployment by digest). What the ledger adds: after done, it never runs again.
+deployment by digest). What the ledger adds: after done, it never runs again. One effect at a time per key is the
+caller's business; the flow runs one attempt of a step at a time.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from ripple.planes.records.engine import Records
 from ripple.planes.records.tables import effects
+from ripple.planes.records.upsert import put
 
 
 async def once(records: Records, key: str, effect: Callable[[], Awaitable[Any]]) -> Any:
-    """The JSON result of ``effect``, run unless ``key`` is done already."""
+    """The JSON result of ``effect``, run unless ``key`` is done already.
+
+    An exception of ``effect`` passes through and leaves the key not done: the next call runs it again.
+    """
     async with records.read() as connection:
         query = select(effects.c.state, effects.c.result).where(effects.c.key == key)
         row = (await connection.execute(query)).first()
@@ -31,7 +35,6 @@ async def once(records: Records, key: str, effect: Callable[[], Awaitable[Any]])
 
 
 async def _put(records: Records, key: str, state: str, result: Any) -> None:
-    values = {"key": key, "state": state, "result": result, "at": datetime.now(UTC).isoformat()}
+    row = {"key": key, "state": state, "result": result, "at": datetime.now(UTC).isoformat()}
     async with records.write() as connection:
-        statement = insert(effects).values(**values)
-        await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+        await put(connection, effects, ["key"], row)

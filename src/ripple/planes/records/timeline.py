@@ -29,8 +29,9 @@ class Row:
 async def append(connection: AsyncConnection, change_id: str, kind: str, data: Mapping[str, Any]) -> int:
     """Add a fact inside the caller's transaction; returns its number."""
     values = {"change_id": change_id, "kind": kind, "at": datetime.now(UTC).isoformat(), "data": dict(data)}
-    result = await connection.execute(insert(timeline).values(**values))
-    return int(result.inserted_primary_key[0])
+    return int(
+        (await connection.execute(insert(timeline).values(**values).returning(timeline.c.seq))).scalar_one()
+    )
 
 
 async def after(records: Records, change_id: str, seq: int) -> list[Row]:
