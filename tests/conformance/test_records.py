@@ -104,8 +104,8 @@ def test_the_pragmas_promise_durability(tmp_path: Path) -> None:
 
 
 def test_audit_and_evidence_refuse_update_and_delete(tmp_path: Path) -> None:
-    audit = {name: "x" for name in ("at", "principal", "action", "resource", "outcome", "previous", "hash")}
-    evidence = {name: "x" for name in ("change_id", "subject", "gate", "verdict", "at")}
+    audit = dict.fromkeys(("at", "principal", "action", "resource", "outcome", "previous", "hash"), "x")
+    evidence = dict.fromkeys(("change_id", "subject", "gate", "verdict", "at"), "x")
 
     async def main() -> int:
         refused = 0
