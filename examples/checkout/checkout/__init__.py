@@ -1,0 +1,1 @@
+"""Checkout: what a basket costs, as a small web service."""
