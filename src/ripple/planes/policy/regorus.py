@@ -18,10 +18,13 @@ from regorus import Engine  # type: ignore[attr-defined]
 
 from ripple.model.errors import Invalid
 from ripple.planes.policy import PolicyDriver, encode
-from ripple.planes.policy.vocabulary import refused_calls
+from ripple.planes.policy.vocabulary import refused_calls, rules
 
 PLACE = re.compile(r"-->\s*(?P<place>\S+:\d+:\d+).*?error: (?P<what>[^\n]*)", re.DOTALL)
-PROBE = ("ripple_probe.rego", "package ripple_probe\nready := true\n")
+UNDEFINED = '"<undefined>"'
+"""How the engine writes an undefined rule; the same text as a value is taken for undefined, too."""
+MISTAKE = re.compile(r"unsafe|recursion|could not find function|argument")
+"""Errors that are in the policy whatever the input. The engine analyses a rule when it is first asked for."""
 
 
 class RegorusPolicy:
@@ -37,9 +40,7 @@ class RegorusPolicy:
         """Parse and analyse the bundle, refuse unsupported built-ins, and use it from the next question on."""
         encoded = encode(data)
         engine = build_engine(modules, encoded)
-        refused = refused_calls(syntax(engine))
-        if refused:
-            raise Invalid(f"cannot load the policies: {'; '.join(refused)}")
+        inspect(engine)
         self._modules, self._data = dict(modules), encoded
         self._generation += 1
         self._threads.engine = (self._generation, engine)
@@ -50,7 +51,7 @@ class RegorusPolicy:
         engine = self._engine()
         try:
             engine.set_input_json(text)
-            return _plain(engine.eval_rule(f"data.{path.replace('/', '.')}"))
+            answer = engine.eval_rule_as_json(f"data.{path.replace('/', '.')}")
         except BaseException as error:
             if not _native(error):
                 raise
@@ -58,6 +59,7 @@ class RegorusPolicy:
                 return None
             self._threads.engine = None
             raise Invalid(complaint(error)) from error
+        return None if answer == UNDEFINED else json.loads(answer)
 
     def _engine(self) -> Engine:
         generation, engine = getattr(self._threads, "engine", None) or (0, None)
@@ -69,20 +71,34 @@ class RegorusPolicy:
 
 
 def build_engine(modules: Mapping[str, str], data: str) -> Engine:
-    """An engine with the bundle analysed; Invalid names file, line and column of the first mistake."""
+    """An engine with the bundle parsed; Invalid names file, line and column of the first mistake."""
     engine = Engine()
     try:
-        for name, text in (*modules.items(), PROBE):
+        for name, text in modules.items():
             engine.add_policy(name, text)
         engine.add_data_json(data)
-        engine.set_input_json("{}")
-        # Unsafe variables and recursion are found on the first evaluation: ask something that reads no policy.
-        engine.eval_rule("data.ripple_probe.ready")
     except BaseException as error:
         if not _native(error):
             raise
         raise Invalid(f"cannot load the policies: {complaint(error)}") from error
     return engine
+
+
+def inspect(engine: Engine) -> None:
+    """Refuse, as Invalid, calls that may not be and mistakes in any rule that show without input."""
+    trees = syntax(engine)
+    refused = refused_calls(trees)
+    if refused:
+        raise Invalid(f"cannot load the policies: {'; '.join(refused)}")
+    engine.set_input_json("{}")
+    for rule in dict.fromkeys(f"data.{one.package}.{one.name}" for one in rules(trees) if not one.function):
+        try:
+            engine.eval_rule_as_json(rule)
+        except BaseException as error:
+            if not _native(error):
+                raise
+            if MISTAKE.search(complaint(error)):
+                raise Invalid(f"cannot load the policies: {complaint(error)}") from error
 
 
 def syntax(engine: Engine) -> list[dict[str, Any]]:
@@ -101,15 +117,6 @@ def complaint(error: BaseException) -> str:
 def _native(error: BaseException) -> bool:
     """True for what the engine raises; a panic of native code is no Exception to Python, yet must mean no."""
     return isinstance(error, (RuntimeError, ValueError, TypeError)) or type(error).__name__ == "PanicException"
-
-
-def _plain(value: Any) -> Any:
-    """Rego sets as sorted lists, as OPA renders them in JSON."""
-    if isinstance(value, (set, frozenset)):
-        return sorted((_plain(one) for one in value), key=repr)
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 _: type[PolicyDriver] = RegorusPolicy

@@ -13,8 +13,8 @@ from typing import Any
 
 from ripple.model.errors import Invalid, RippleError
 from ripple.planes.policy import encode, read_bundle
-from ripple.planes.policy.regorus import build_engine, complaint, syntax
-from ripple.planes.policy.vocabulary import refused_calls, rules
+from ripple.planes.policy.regorus import UNDEFINED, build_engine, complaint, inspect, syntax
+from ripple.planes.policy.vocabulary import rules
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,10 @@ def run_tests(folder: Path) -> list[TestResult]:
     """
     modules, data = read_bundle(folder)
     engine = build_engine(modules, encode(data))
-    trees = syntax(engine)
-    refused = refused_calls(trees)
-    if refused:
-        raise Invalid(f"cannot load the policies: {'; '.join(refused)}")
+    inspect(engine)
     tests = {
         f"{rule.package}.{rule.name}": f"{rule.file}:{rule.line}"
-        for rule in rules(trees)
+        for rule in rules(syntax(engine))
         if rule.file.endswith("_test.rego") and rule.name.startswith("test_")
     }
     empty = [
@@ -72,12 +69,12 @@ def main(arguments: list[str]) -> int:
 
 def _outcome(engine: Any, rule: str, place: str) -> TestResult:
     try:
-        value = engine.eval_rule(f"data.{rule}")
+        answer = engine.eval_rule_as_json(f"data.{rule}")
     except (RuntimeError, ValueError, TypeError) as error:
         return TestResult(rule, place, False, complaint(error))
-    if value is True:
+    if answer == "true":
         return TestResult(rule, place, True)
-    return TestResult(rule, place, False, "undefined" if value is None else f"is {value!r}, not true")
+    return TestResult(rule, place, False, "is undefined" if answer == UNDEFINED else f"is {answer}, not true")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""Which built-ins a policy may call. Read from the parsed module, so comments and strings never match.
+"""What a policy may call: supported built-ins and, without recursion, the functions of its bundle.
+
+Read from the parsed modules, so comments and strings never match.
 
 The supported ones were each called in regorus 0.13, and ``tests/conformance`` calls them again. What is not listed
-is refused when a bundle is loaded: at decision time it would be an error or, worse, undefined behind a ``not``.
+is refused when a bundle is loaded: at decision time it would be an error or, worse, undefined behind a ``not``. A
+function that calls itself is refused too: Rego has no recursion, and this engine ends the whole process on it.
 """
 
 from __future__ import annotations
@@ -28,31 +31,36 @@ IMPURE = frozenset({"time.now_ns", "rand.intn", "uuid.rfc4122", "opa.runtime", "
 """Depend on more than the input: two identical questions could get two answers."""
 
 
-class Call(NamedTuple):
-    """One call of a function that is not defined in the bundle."""
-
-    name: str
-    file: str
-    line: int
-
-
 class Rule(NamedTuple):
-    """One rule head: its package, its name and where it stands."""
+    """One rule head: its package, its name, where it stands, and whether it is a function."""
 
     package: str
     name: str
     file: str
     line: int
+    function: bool
+
+
+class Call(NamedTuple):
+    """One call: the function's full name (``data.…``) if the bundle defines it, else the name as written."""
+
+    name: str
+    caller: str
+    file: str
+    line: int
 
 
 def refused_calls(modules: list[dict[str, Any]]) -> list[str]:
-    """What to say of each built-in that may not be used; ``modules`` is regorus' syntax tree."""
+    """What to say of each call that may not be; ``modules`` is regorus' syntax tree."""
     said = []
-    for call in _foreign_calls(modules):
+    calls = list(_all_calls(modules))
+    for call in calls:
         if call.name in IMPURE:
             why = "depends on more than its input; pass what it would tell as input"
-        elif call.name not in SUPPORTED:
+        elif not call.name.startswith("data.") and call.name not in SUPPORTED:
             why = "is not supported by this engine; compute it in the caller and pass the result as input"
+        elif call.caller in _reached(call.name, calls):
+            why = "calls itself; Rego has no recursion"
         else:
             continue
         said.append(f"{call.file}:{call.line}: {call.name} {why}")
@@ -61,47 +69,50 @@ def refused_calls(modules: list[dict[str, Any]]) -> list[str]:
 
 def rules(modules: list[dict[str, Any]]) -> list[Rule]:
     """Every rule of every module in file order; a rule with several bodies appears several times."""
-    return [
-        Rule(package, name, module["source"]["file"], line)
-        for module in modules
-        for package in [_dotted(module["ast"]["package"]["refr"]) or ""]
-        for name, line, _ in _heads(module)
-    ]
+    return [rule for module in modules for rule, _ in _heads(module)]
 
 
-def _foreign_calls(modules: list[dict[str, Any]]) -> Iterator[Call]:
-    defined = {
-        f"data.{_dotted(module['ast']['package']['refr'])}.{name}"
-        for module in modules
-        for name, _, is_function in _heads(module)
-        if is_function
-    }
+def _reached(start: str, calls: list[Call]) -> set[str]:
+    """All functions that a call of ``start`` may end up in, itself included."""
+    found, fresh = {start}, [start]
+    while fresh:
+        here = fresh.pop()
+        following = {call.name for call in calls if call.caller == here} - found
+        found |= following
+        fresh += following
+    return found
+
+
+def _all_calls(modules: list[dict[str, Any]]) -> Iterator[Call]:
+    defined = {f"data.{rule.package}.{rule.name}" for rule in rules(modules) if rule.function}
     for module in modules:
-        package = f"data.{_dotted(module['ast']['package']['refr'])}"
         aliases = _aliases(module)
-        for name, line in _calls(module["ast"]["rules"]):
-            first, _, rest = name.partition(".")
-            full = f"{aliases[first]}.{rest}" if first in aliases and rest else aliases.get(name, name)
-            if full not in defined and f"{package}.{name}" not in defined:
-                yield Call(name, module["source"]["file"], line)
+        for rule, tree in _heads(module):
+            package = f"data.{rule.package}"
+            for name, line in _calls(tree):
+                first, _, rest = name.partition(".")
+                full = f"{aliases[first]}.{rest}" if first in aliases and rest else aliases.get(name, name)
+                local = f"{package}.{name}"
+                known = local if local in defined else full if full in defined else name
+                yield Call(known, f"{package}.{rule.name}", rule.file, line)
 
 
-def _heads(module: dict[str, Any]) -> Iterator[tuple[str, int, bool]]:
-    for rule in module["ast"]["rules"]:
-        if "Spec" not in rule:
-            continue
-        kind, head = next(iter(rule["Spec"]["head"].items()))
-        name = _dotted(head["refr"])
-        if name:
-            yield name, head["span"]["line"], kind == "Func"
+def _heads(module: dict[str, Any]) -> Iterator[tuple[Rule, dict[str, Any]]]:
+    package = _dotted(module["ast"]["package"]["refr"]) or ""
+    for tree in module["ast"]["rules"]:
+        kind, head = next(iter(tree["Spec"]["head"].items())) if "Spec" in tree else ("Default", tree["Default"])
+        name = _dotted(head["refr"]) or ""
+        yield Rule(package, name, module["source"]["file"], head["span"]["line"], kind == "Func"), tree
 
 
 def _aliases(module: dict[str, Any]) -> dict[str, str]:
+    text = module["source"]["contents"].encode()
     found = {}
     for one in module["ast"]["imports"]:
         path = _dotted(one["refr"]) or ""
         alias = one.get("as")
-        found[alias[1] if alias else path.rpartition(".")[2]] = path
+        name = text[alias["start"] : alias["end"]].decode() if alias else path.rpartition(".")[2]
+        found[name] = path
     return found
 
 
