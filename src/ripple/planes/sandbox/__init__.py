@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ripple.model.errors import Invalid, Refused, RippleError, Unavailable
-from ripple.planes.sandbox.spec import Limits, Outcome, SandboxResult, SandboxSpec
+from ripple.planes.sandbox.spec import DEFAULT_PATH, Limits, Outcome, SandboxResult, SandboxSpec
 
-__all__ = ["Limits", "Outcome", "Sandbox", "SandboxDriver", "SandboxResult", "SandboxSpec"]
+__all__ = ["DEFAULT_PATH", "Limits", "Outcome", "Sandbox", "SandboxDriver", "SandboxResult", "SandboxSpec"]
 
 TEARDOWN_SECONDS = 30.0
 

@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 
 from ripple.model.errors import Invalid
-from ripple.planes.sandbox import SandboxSpec
+from ripple.planes.sandbox.spec import DEFAULT_PATH, PYTHON_BIN, SandboxSpec
 
 ETC = Path(__file__).parent / "etc"
-PYTHON_BIN = "/opt/ripple/bin"
-DEFAULT_PATH = f"{PYTHON_BIN}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 MAX_TMP_BYTES = 256 << 20
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC_SHARED = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "services", "protocols")

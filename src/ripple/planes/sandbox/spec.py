@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PYTHON_BIN = "/opt/ripple/bin"
+"""Where every sandbox has ``python`` and ``python3``: the interpreter alone, without packages."""
+
+DEFAULT_PATH = f"{PYTHON_BIN}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
 
 @dataclass(frozen=True)
 class Limits:
