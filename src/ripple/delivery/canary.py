@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ripple.model.application import Slo
 from ripple.model.gate import Verdict
@@ -74,7 +74,6 @@ class Analysis:
     canary: Stats
     baseline: Stats | None
     elapsed_seconds: float = 0.0
-    details: dict[str, float] = field(default_factory=dict)
 
 
 def analyse(observed: Observed, slo: Slo, min_samples: int, *, ended: bool) -> Analysis:

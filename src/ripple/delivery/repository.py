@@ -102,17 +102,21 @@ class Repository:
         Raises:
             Invalid: a path or link leads out of the tree, or the tree is too large; ``target`` is not left behind.
         """
-        entries = await self._entries(commit)
-        names = list(dict.fromkeys(entry.name for entry in entries if entry.mode != trees.SUBMODULE))
-        request = "".join(f"{name}\n" for name in names).encode()
-        answer = await self._git.run("cat-file", "--batch", stdin=request)
-        blobs = trees.parse_objects(names, answer.out)
+        entries, blobs = await self.files(commit)
         fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
             await anyio.to_thread.run_sync(trees.write_folder, entries, blobs, fresh)
             fresh.rename(target)
         finally:
             await anyio.to_thread.run_sync(trees.remove_folder, fresh)
+
+    async def files(self, treeish: str) -> tuple[list[trees.Entry], dict[str, bytes]]:
+        """The entries of a commit or tree and their contents by object name, byte for byte."""
+        entries = await self._entries(treeish)
+        names = list(dict.fromkeys(entry.name for entry in entries if entry.mode != trees.SUBMODULE))
+        request = "".join(f"{name}\n" for name in names).encode()
+        answer = await self._git.run("cat-file", "--batch", stdin=request)
+        return entries, trees.parse_objects(names, answer.out)
 
     async def write_tree(self, folder: Path, base: str) -> str:
         """The tree of ``folder``: the base's files as they are there now, plus new ones, minus caches."""
