@@ -23,10 +23,15 @@ refusals contains sprintf("changes of kind %s are not taken; code and config are
 
 refusals contains sprintf("inference policy %s is not allowed; data.ripple.settings.allowed_inference_policies names %s", [
 	input.policy,
-	concat(", ", data.ripple.settings.allowed_inference_policies),
+	concat(", ", allowed_policies),
 ]) if {
-	not input.policy in data.ripple.settings.allowed_inference_policies
+	not input.policy in allowed_policies
 }
+
+# A default, so that missing settings refuse instead of leaving the refusal undefined.
+default allowed_policies := []
+
+allowed_policies := data.ripple.settings.allowed_inference_policies
 
 refusals contains "the application's working copy has uncommitted files; commit or remove them first" if input.dirty
 

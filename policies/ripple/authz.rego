@@ -10,12 +10,16 @@ default decision := {
 	"reasons": ["the request is incomplete: it needs a principal (kind, id, roles), an action and a resource"],
 }
 
-# The way through first: it is asked before every action, and building the reasons takes longer than the answer.
+# The short way first, without helper rules: it is asked before every action, and takes a third of the long way.
 decision := {"allow": true, "reasons": []} if {
-	granted
-	not wants_a_person
-	complete
-} else := {"allow": false, "reasons": sort(refusals)} if {
+	some name in input.principal.roles
+	role := data.ripple.roles[name]
+	input.principal.kind in role.kinds
+	input.action in role.actions
+	not input.action in data.ripple.person_only
+	input.principal.id
+	input.resource
+} else := {"allow": count(refusals) == 0, "reasons": sort(refusals)} if {
 	complete
 }
 

@@ -11,6 +11,14 @@ decision := {"allow": count(refusals) == 0, "reasons": sort(refusals)} if {
 	is_string(input.kind)
 	is_string(input.config_dir)
 	is_array(input.protected)
+	settings_complete
+}
+
+# Without its lists nothing would be protected, so nothing is allowed.
+settings_complete if {
+	every list in ["protected_names", "protected_segments", "protected_folders", "protected_suffixes"] {
+		is_array(data.ripple.settings[list])
+	}
 }
 
 refusals contains "the change touches no file" if count(input.paths) == 0

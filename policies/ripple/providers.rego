@@ -16,10 +16,15 @@ url_or_null if is_string(input.base_url)
 
 refusals contains sprintf("adapter %q is not approved; %s are", [
 	input.adapter,
-	concat(", ", data.ripple.settings.allowed_adapters),
+	concat(", ", allowed_adapters),
 ]) if {
-	not input.adapter in data.ripple.settings.allowed_adapters
+	not input.adapter in allowed_adapters
 }
+
+# A default, so that missing settings refuse instead of leaving the refusal undefined.
+default allowed_adapters := []
+
+allowed_adapters := data.ripple.settings.allowed_adapters
 
 refusals contains sprintf("%s: use https; plain http only reaches this machine (127.0.0.1, localhost, [::1])", [input.base_url]) if {
 	is_string(input.base_url)

@@ -5,11 +5,20 @@ package ripple.gates.security
 
 import rego.v1
 
-default decision := {"allow": false, "reasons": ["the request is incomplete: it needs an environment and its scans"]}
+default decision := {"allow": false, "reasons": ["the request is incomplete: it needs an environment and its scans, each with scanner and state"]}
 
 decision := {"allow": count(refusals) == 0, "reasons": array.concat(sort(refusals), sort(notes))} if {
 	input.environment in environments
 	is_array(input.scans)
+	scans_complete
+}
+
+# The refusals below name scanner and state: without them a refusal would be undefined and so be lost.
+scans_complete if {
+	every scan in input.scans {
+		is_string(scan.scanner)
+		is_string(scan.state)
+	}
 }
 
 environments := {"dev", "qa", "staging", "prod"}
@@ -54,18 +63,15 @@ refusals contains sprintf("%v: %v finding: %v", [scan.scanner, severity(finding)
 	not severity(finding) in {"LOW", "MEDIUM", "INFO", "NEGLIGIBLE"}
 }
 
-refusals contains sprintf("%v: findings without a list of them", [object.get(scan, "scanner", "a scanner")]) if {
+refusals contains sprintf("%v: findings without a list of them", [scan.scanner]) if {
 	some scan in input.scans
 	scan.state == "findings"
 	count(object.get(scan, "findings", [])) == 0
 }
 
-refusals contains sprintf("%v: unknown state %v", [
-	object.get(scan, "scanner", "a scanner"),
-	object.get(scan, "state", "(none)"),
-]) if {
+refusals contains sprintf("%s: unknown state %q", [scan.scanner, scan.state]) if {
 	some scan in input.scans
-	not object.get(scan, "state", "") in states
+	not scan.state in states
 }
 
 notes contains sprintf("%s: not scanned%s; %s goes on without", [what, because(scan), input.environment]) if {
