@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -28,7 +29,7 @@ from ripple.delivery.samples import AccessLog, Position, Sample
 from ripple.model.application import Canary
 from ripple.model.gate import Verdict
 
-RECENT_SECONDS = 5.0
+RECENT_SECONDS = 8.0
 RECENT_INTERVALS = 3
 MAX_LATENCIES = 20_000
 """Latencies kept per side; the counts are over all requests, the percentiles over the latest ones."""
@@ -196,12 +197,14 @@ def sample_row(analysis: Analysis) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _load(url: str, target: Target) -> AsyncIterator[Generator]:
-    """Requests for as long as the block runs."""
+    """Requests for as long as the block runs. No task group: the block's errors must leave it as they are."""
     generator = Generator(url, target.load)
-    async with anyio.create_task_group() as group:
-        group.start_soon(generator.run)
+    task = asyncio.create_task(generator.run())
+    try:
         yield generator
-        group.cancel_scope.cancel()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _analysis(row: Mapping[str, Any] | None) -> Analysis | None:

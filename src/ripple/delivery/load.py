@@ -80,7 +80,7 @@ class Generator:
         path = random.choice(self._load.paths)  # noqa: S311 - not a secret
         try:
             answer = await client.get(path)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             self.count.failed += 1
             return
         self.count.answered += 1
