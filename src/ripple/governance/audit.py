@@ -3,7 +3,7 @@
 - Appends that wait at the same time share one transaction (group commit), so throughput does not cost durability.
 - The head is read inside the write transaction, so several processes extend one chain.
 - A cancelled or crashed append is wholly there or not at all; one that returned is there.
-- A log that cannot be written refuses: ``append`` raises, and the governor lets nothing happen that it cannot record.
+- A log that cannot be written refuses: ``append`` raises, and the governor lets nothing happen unrecorded.
 """
 
 from __future__ import annotations
@@ -219,14 +219,8 @@ async def _after(connection: AsyncConnection, seq: int) -> list[dict[str, Any]]:
 
 
 def _body(draft: AuditDraft) -> dict[str, Any]:
-    try:
-        encoded = canonical_json(dict(draft.data))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"audit data of {draft.action} on {draft.resource} is not JSON: {error}") from error
-    kept = dict(draft.data)
-    if len(encoded) > MAX_DATA_BYTES:
-        kept = {"digest": digest_bytes(encoded), "bytes": len(encoded)}
-    return {
+    """The draft as fields that can be hashed and stored, checked here so that one bad draft spoils no batch."""
+    body: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="microseconds"),
         "principal": str(draft.principal),
         "action": draft.action,
@@ -235,8 +229,16 @@ def _body(draft: AuditDraft) -> dict[str, Any]:
         "decision_id": draft.decision.id if draft.decision else None,
         "policy_revision": draft.decision.revision if draft.decision else None,
         "trace_id": draft.trace_id,
-        "data": kept,
+        "data": dict(draft.data),
     }
+    try:
+        data = canonical_json(body["data"])
+        if len(data) > MAX_DATA_BYTES:
+            body["data"] = {"digest": digest_bytes(data), "bytes": len(data)}
+        canonical_json(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Invalid(f"the audit entry {draft.action!r} on {draft.resource!r} is not JSON: {error}") from error
+    return body
 
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:

@@ -1,6 +1,6 @@
 """The audit chain as pure functions: sealing an entry behind another, and judging a row by the one before it.
 
-An entry's hash is the digest of its other fields in canonical form, and one of them is the hash of the entry before.
+An entry's hash is the digest of its other fields in canonical form, one of which is the hash of the entry before.
 So a changed, removed, inserted or reordered row contradicts the row itself or its successor. What a chain alone
 cannot show is a cut-off tail: that takes a copy of the head kept elsewhere (:mod:`ripple.governance.anchor`).
 """

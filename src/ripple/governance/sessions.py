@@ -1,7 +1,7 @@
 """Signing in: a one-time link is traded for a session. Only digests of tokens are stored.
 
 - A link works once, within 15 minutes; trading it and spending it is one transaction.
-- A session lasts 12 hours. An unknown, spent or expired token is told apart from nothing.
+- A session lasts 12 hours. Unknown, spent and expired tokens get the same answer.
 - Tokens are 256 random bits, so their SHA-256 is looked up directly; the comparison is constant-time all the same.
 """
 
@@ -71,9 +71,7 @@ class Sessions:
                 session = Session(await self._issue(connection, "session", principal, seconds), principal, seconds)
         await self._note(principal)
         if principal is None:
-            raise Refused(
-                "this sign-in link was used already, is too old or unknown; ./ripple up prints a new one"
-            )
+            raise Refused("this sign-in link was used already, is too old or unknown; ./ripple up prints one")
         return session
 
     async def principal(self, token: str) -> Principal | None:
