@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from ripple.planes.sandbox.spec import DEFAULT_PATH, Limits, Outcome, SandboxRes
 __all__ = ["DEFAULT_PATH", "Limits", "Outcome", "Sandbox", "SandboxDriver", "SandboxResult", "SandboxSpec"]
 
 TEARDOWN_SECONDS = 30.0
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""A name of another form would be lost on the way through a shell."""
 
 
 class SandboxDriver(Protocol):
@@ -94,8 +97,8 @@ def _check(spec: SandboxSpec) -> None:
         spec.working_dir,
         *(inside for _, inside in spec.read_only),
     ]
-    if any("\0" in one for one in strings) or any("=" in name or not name for name in spec.env):
-        raise Invalid(f"cannot run {spec.command[0]!r}: a NUL byte, or an environment name with '='")
+    if any("\0" in one for one in strings) or not all(_NAME.fullmatch(name) for name in spec.env):
+        raise Invalid(f"cannot run {spec.command[0]!r}: a NUL byte, or an environment name no shell would take")
 
 
 def _no_rung(wanted: str | None, available: tuple[str, ...]) -> str:

@@ -1,6 +1,9 @@
 """One sandboxed run from start to end, on a thread of its own: feed, drain, watch, stop.
 
 - bwrap waits until the limits are set on the sandbox's first process, so that everything inside inherits them.
+- The command waits for a line on its input, which is sent once that process is bound to die with this one. Killed
+  before, this process leaves a sandbox that reads the end of its input and ends, or in the worst microsecond a
+  bwrap that sleeps before its first step; never a command without limits or without a watcher.
 - Killing that first process kills the whole process namespace, whatever it ignores.
 - The first limit breached names the outcome.
 """
@@ -27,7 +30,10 @@ _DISK_SECONDS = 0.2
 _FULL_BYTES = 256 << 10
 _OPEN_FILES = 4096
 _SETUP_SECONDS = 20.0
+_BIND_SECONDS = 0.001
 _LAST_SECONDS = 5.0
+_GATE = ("/bin/sh", "-c", 'read -r go && exec "$@"', "sh")
+"""Reads byte by byte to the end of the line and becomes the command, whose input is what follows."""
 
 
 def execute(
@@ -58,7 +64,8 @@ class _Run:
         self.printed = 0
         self.peak = 0
         self.cpu = 0.0
-        self.unsent = memoryview(spec.stdin)
+        self.unsent = memoryview(b"\n" + spec.stdin)
+        self.filters, self.bound = 0, False
         self.selector = selectors.DefaultSelector()
         self.first: int | None = None
         self.exit_code: int | None = None
@@ -73,11 +80,12 @@ class _Run:
         given = [_sealed_file(b"\0".join(os.fsencode(one) for one in arguments) + b"\0")]
         words = [binary, "--args", str(given[0])]
         if program:
+            self.filters = watch.filters("self") + 1
             given.append(_sealed_file(program))
             words += ["--seccomp", str(given[1])]
         self.told, tell = os.pipe()
         wait, go = os.pipe()
-        words += ["--json-status-fd", str(tell), "--block-fd", str(wait), "--", *self.spec.command]
+        words += ["--json-status-fd", str(tell), "--block-fd", str(wait), "--", *_GATE, *self.spec.command]
         try:
             self.bwrap = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -88,7 +96,10 @@ class _Run:
                 os.close(number)
         try:
             self.first = self._first_process()
-            if self.first is not None:
+            if self.first is None:
+                # Let go now, a late bwrap would run the command without limits and without a watcher.
+                self._kill()
+            else:
                 self.gone = os.pidfd_open(self.first)
                 self._limit(self.first)
                 os.write(go, b"1")
@@ -104,7 +115,11 @@ class _Run:
             if now >= next_sample:
                 self._sample(now)
                 next_sample = now + (_FAST_SECONDS if now - self.began < 1 else _SLOW_SECONDS)
-            for key, _ in self.selector.select(max(0.0, next_sample - time.monotonic())):
+            pause = next_sample - time.monotonic()
+            if not self.bound:
+                self._release()
+                pause = min(pause, _BIND_SECONDS)
+            for key, _ in self.selector.select(max(0.0, pause)):
                 self._move(key)
         self._drain()
 
@@ -142,6 +157,7 @@ class _Run:
             deadline = time.monotonic() + _SETUP_SECONDS
             while b"\n" not in self.status:
                 if not waiting.select(max(0.0, deadline - time.monotonic())):
+                    self._breach(Outcome.FAILED, f"the sandbox was not set up within {_SETUP_SECONDS:g} s")
                     return None
                 data = os.read(self.told, _CHUNK)
                 if not data:
@@ -172,11 +188,17 @@ class _Run:
             os.set_blocking(pipe.fileno(), False)
             self.output[number] = bytearray()
             self.selector.register(pipe, selectors.EVENT_READ, number)
+        self.exited = os.pidfd_open(self.bwrap.pid)
+        self.selector.register(self.exited, selectors.EVENT_READ, None)
+
+    def _release(self) -> None:
+        """Let the command begin once the sandbox is bound to this process: bwrap takes its filter just after."""
+        if self.first is None or watch.filters(self.first) < self.filters:
+            return
         assert self.bwrap.stdin is not None
         os.set_blocking(self.bwrap.stdin.fileno(), False)
         self.selector.register(self.bwrap.stdin, selectors.EVENT_WRITE, 0)
-        self.exited = os.pidfd_open(self.bwrap.pid)
-        self.selector.register(self.exited, selectors.EVENT_READ, None)
+        self.bound = True
 
     def _ended(self) -> bool:
         if self.bwrap.returncode is None:
@@ -274,12 +296,12 @@ class _Run:
         self._kill()
 
     def _kill(self) -> None:
-        """End the whole process namespace; without one, bwrap itself."""
+        """End the whole process namespace; without one, bwrap itself and what it has begun."""
         with contextlib.suppress(ProcessLookupError):
             if hasattr(self, "gone"):
                 signal.pidfd_send_signal(self.gone, signal.SIGKILL)
             elif self.bwrap.returncode is None:
-                os.kill(self.bwrap.pid, signal.SIGKILL)
+                os.killpg(self.bwrap.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         """Wait for bwrap; it ends as soon as the sandbox's first process is gone."""
@@ -300,7 +322,7 @@ class _Run:
         self.selector.unregister(self.exited)
         os.close(self.exited)
         assert self.bwrap.stdin is not None
-        if not self.bwrap.stdin.closed:
+        if self.bound and not self.bwrap.stdin.closed:
             self.selector.unregister(self.bwrap.stdin)
         deadline = time.monotonic() + _LAST_SECONDS
         while time.monotonic() < deadline and self.selector.get_map():
