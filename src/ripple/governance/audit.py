@@ -26,6 +26,7 @@ from ripple.governance.chain import Break, Head, follow, seal
 from ripple.model.digest import canonical_json, digest_bytes
 from ripple.model.errors import Broken, DeadlineExceeded, Invalid, RippleError, Unavailable, unknown_key
 from ripple.model.governance import AuditEntry, Decision, Principal
+from ripple.planes import telemetry
 from ripple.planes.records import Records
 from ripple.planes.records.tables import audit as table
 
@@ -182,6 +183,7 @@ class Audit:
                 await connection.execute(text("LOCK TABLE audit IN EXCLUSIVE MODE"))
             entries = seal(await _head(connection), [one.body for one in batch])
             await connection.execute(insert(table), [asdict(entry) for entry in entries])
+        telemetry.AUDIT_APPENDS.inc(len(entries))
         return entries
 
     async def _move_anchor(self, head: Head) -> None:

@@ -2,7 +2,8 @@
 
 - Nothing happens unless policy allows it, and unless the decision could be written down first.
 - ``act`` writes two entries: ``allowed`` before, ``done`` or ``failed`` after. A refusal is one entry, ``denied``.
-- An action named ``*.read`` changes nothing, so its success needs no second entry.
+- An allowed ``*.read`` changes nothing and leaves no entry: pages that refresh would bury what was done. A refused
+  one is written down like any other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ripple.governance.audit import Audit, AuditDraft
 from ripple.model.digest import digest_json
 from ripple.model.errors import Refused, RippleError, Unavailable
 from ripple.model.governance import Decision, Principal
+from ripple.planes import telemetry
 from ripple.planes.policy import Policy
 
 AUTHZ = "ripple/authz"
@@ -43,7 +45,7 @@ class Governor:
         Raises:
             Unavailable: the decision could not be written down; treat it as a no.
         """
-        decision = self._policy.decide(path, given)
+        decision = self._asked(path, given)
         data = {"path": path, "input": _digest(given), "reasons": list(decision.reasons)}
         outcome = "allowed" if decision.allowed else "denied"
         await self._audit.append(AuditDraft(principal, action, resource, outcome, decision, trace_id, data))
@@ -87,10 +89,13 @@ class Governor:
                 be, and the body has run.
         """
         given = {"principal": principal.as_input(), "action": action, "resource": resource, "data": dict(data)}
-        decision = self._policy.decide(AUTHZ, given)
+        decision = self._asked(AUTHZ, given)
         outcome = "allowed" if decision.allowed else "denied"
         noted = {**data, "reasons": list(decision.reasons)} if decision.reasons else data
         draft = AuditDraft(principal, action, resource, outcome, decision, trace_id, noted)
+        if decision.allowed and action.endswith(".read"):
+            yield decision
+            return
         await self._audit.append(draft)
         if not decision.allowed:
             raise Refused("; ".join(decision.reasons))
@@ -99,8 +104,12 @@ class Governor:
         except BaseException as error:
             await self._end(draft, "failed", {"error": _said(error)}, error)
             raise
-        if not action.endswith(".read"):
-            await self._end(draft, "done", {}, None)
+        await self._end(draft, "done", {}, None)
+
+    def _asked(self, path: str, given: Mapping[str, Any]) -> Decision:
+        decision = self._policy.decide(path, given)
+        telemetry.DECISIONS.labels(path, str(decision.allowed).lower()).inc()
+        return decision
 
     async def _end(
         self, start: AuditDraft, outcome: str, data: Mapping[str, Any], failure: BaseException | None

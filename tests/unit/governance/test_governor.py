@@ -112,12 +112,17 @@ def test_a_cancelled_action_is_written_down_as_failed(tmp_path: Path) -> None:
     run(main())
 
 
-def test_a_read_leaves_one_entry(tmp_path: Path) -> None:
+def test_only_a_refused_read_leaves_an_entry(tmp_path: Path) -> None:
     async def main() -> None:
         async with governed(tmp_path) as (governor, audit, _):
             async with governor.act(OPERATOR, "change.read", "changes", data={}):
                 pass
-            assert await written(audit) == [("operator:local", "change.read", "allowed")]
+            assert await written(audit) == []
+            stranger = Principal(PrincipalKind.AGENT, "uhCAk", ())
+            with pytest.raises(Refused):
+                async with governor.act(stranger, "change.read", "changes", data={}):
+                    raise AssertionError("the body ran")
+            assert await written(audit) == [("agent:uhCAk", "change.read", "denied")]
 
     run(main())
 
