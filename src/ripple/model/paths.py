@@ -58,6 +58,11 @@ class Home:
         return self.root / "applications"
 
     @property
+    def toolchains(self) -> Path:
+        """The unpacked wheels of applications' locks, one folder per lock."""
+        return self.root / "toolchains"
+
+    @property
     def objects(self) -> Path:
         """The embedded object store."""
         return self.root / "objects"
@@ -71,6 +76,11 @@ class Home:
     def operator_token(self) -> Path:
         """The bearer token of the local operator's command line (mode 0600)."""
         return self.run / "operator.token"
+
+    @property
+    def choices(self) -> Path:
+        """JSON written by ``ripple up``: the profile, environment and flags this instance was started with."""
+        return self.run / "choices.json"
 
     @property
     def endpoints(self) -> Path:
