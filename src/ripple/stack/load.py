@@ -53,7 +53,9 @@ def _explained(kind: type[BaseModel], error: ValidationError, where: str) -> Inv
         if found["type"] == "extra_forbidden":
             *parents, key = found["loc"]
             section = ".".join(str(part) for part in parents)
-            return unknown_key(str(key), _keys(kind, tuple(parents)), f"{where}{f' ({section})' if section else ''}")
+            return unknown_key(
+                str(key), _keys(kind, tuple(parents)), f"{where}{f' ({section})' if section else ''}"
+            )
         problems.append(f"{place or 'it'}: {found['msg']}")
     return Invalid(f"{where} is not valid: {'; '.join(problems)}")
 

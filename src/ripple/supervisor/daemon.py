@@ -1,0 +1,406 @@
+"""The supervisor's loop: what happens goes into the plan, what the plan wants is done.
+
+Everything runs on one thread; a change of any component wakes whoever waits for one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from ripple.model.component import Component, ComponentState, ComponentStatus, Probe, Status
+from ripple.model.errors import DeadlineExceeded, Invalid, NotFound, Refused, RippleError, Unavailable
+from ripple.stack.components import Stack
+from ripple.supervisor import logfiles, plan, probes
+from ripple.supervisor.launch import Launch
+from ripple.supervisor.launcher import Launcher, Settings, signal_of
+from ripple.supervisor.places import log_file
+from ripple.supervisor.plan import Action, Unit, Verb
+from ripple.supervisor.process import MARK, Process, resident_bytes
+
+log = structlog.get_logger(__name__)
+STEADY_SECONDS = 2.0
+"""How often a ready probe is asked once it has passed; until then, as often as its row says."""
+UNREADY_SECONDS = 0.25
+ROTATE_SECONDS = 2.0
+MEMORY_SECONDS = 2.0
+OWN_LOG = "supervisor"
+
+
+class Supervisor:
+    """Everything one instance runs. :meth:`open` it on the thread that will start the processes."""
+
+    def __init__(self, settings: Settings, stack: Stack) -> None:
+        self.build = settings.build
+        self.profile = stack.profile
+        self._ending = False
+        self._handing_over = False
+        self._launcher = Launcher(settings)
+        self._fixed = {row.id for row in stack.components}
+        self._rows = {row.id: row for row in (*self._added(), *stack.components)}
+        self._units: dict[str, Unit] = {}
+        self._launches: dict[str, Launch] = {}
+        self._processes: dict[str, Process] = {}
+        self._probing: dict[str, list[asyncio.Task[None]]] = {}
+        self._removing: set[str] = set()
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rss: tuple[float, dict[str, int]] = (0.0, {})
+
+    def open(self) -> None:
+        """Adopt what runs, settle the ports, and start what is missing."""
+        found = self._launcher.recover(self._rows)
+        ports = self._launcher.ports
+        ports.ensure(self._rows.values())
+        for name in self._rows:
+            if name not in found:
+                self._say(ports.vacate(name))
+        ports.save()
+        for row in self._rows.values():
+            self._introduce(row)
+        now = time.monotonic()
+        for name, (record, process) in found.items():
+            if name in self._units:
+                self._units[name] = plan.adopted(self._units[name], record.digest, now, record.ready_seconds)
+                self._watch(name, process)
+                log.info(
+                    "adopted", component=name, pid=process.pid, unchanged=record.digest == self._units[name].spec
+                )
+        self.tick()
+
+    def tick(self) -> None:
+        """Do what is to be done now, and come back when the next deadline is due."""
+        if self._handing_over:
+            return
+        pending = True
+        while pending:
+            before = self._units
+            self._units, actions = plan.step(before, time.monotonic())
+            for action in actions:
+                self._act(action)
+            self._forget()
+            self._log_changes(before)
+            pending = bool(actions)
+        self._arm()
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def status(self) -> Status:
+        """What there is, now; memory is at most two seconds old."""
+        memory = self._memory()
+        shown = [self._status_of(unit, memory) for unit in self._units.values()]
+        ready = all(
+            unit.state is ComponentState.READY for name, unit in self._units.items() if name in self._fixed
+        )
+        return Status(
+            ready=ready,
+            profile=self.profile.name,
+            url=self._launcher.render(self.profile.url),
+            components=shown,
+        )
+
+    def logs(self, component: str, lines: int) -> str:
+        """The last lines a component wrote, or the supervisor itself."""
+        if component != OWN_LOG:
+            self._unit(component)
+        return logfiles.tail(log_file(self._launcher.home, component), lines)
+
+    def restart(self, component: str) -> None:
+        """Give a component a fresh process; nothing when it is about to get one anyway."""
+        self._must_not_end()
+        self._units[component] = plan.restart_asked(self._unit(component))
+        self.tick()
+
+    def apply(self, component: Component) -> None:
+        """Start a component or replace it; the same one running is left alone. It outlives the supervisor.
+
+        Raises:
+            Refused: it has the id of a component of the profile, or everything is being stopped.
+            Invalid: it requires what is not there, or a template does not hold.
+        """
+        self._must_not_end()
+        if component.id in self._fixed or component.id == OWN_LOG:
+            raise Refused(f"{component.id} belongs to profile {self.profile.name}; choose another id")
+        missing = [name for name in component.requires if name not in self._units or name == component.id]
+        if missing:
+            raise Invalid(f"{component.id} requires {', '.join(missing)}, which does not run here")
+        had = dict(self._launcher.ports.of(component.id))
+        self._launcher.ports.ensure([component])
+        try:
+            self._launcher.resolve(component)
+        except Invalid:
+            self._launcher.ports.put(component.id, had)
+            raise
+        self._launcher.ports.save()
+        self._launcher.journal.add(component)
+        self._rows[component.id] = component
+        self._removing.discard(component.id)
+        self._introduce(component)
+        self.tick()
+
+    async def remove(self, component: str) -> None:
+        """Stop an added component and forget it; returns when its process is gone."""
+        unit = self._unit(component)
+        if component in self._fixed:
+            raise Refused(f"{component} belongs to profile {self.profile.name}; stop the instance instead")
+        self._launcher.journal.remove(component)
+        self._removing.add(component)
+        self._units[component] = plan.unwanted(unit)
+        self.tick()
+        while component in self._removing:
+            await self._changed.wait()
+
+    async def wait(self, components: Sequence[str], state: ComponentState, timeout_seconds: float) -> None:
+        """Return when all components are in ``state``.
+
+        Raises:
+            NotFound: one is unknown, or was removed meanwhile.
+            Unavailable: one is at rest in another state and will not get there.
+            DeadlineExceeded: it took longer.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while not all(self._has_reached(name, state) for name in components):
+                    await self._changed.wait()
+        except TimeoutError as error:
+            late = [self._unit(name) for name in components if self._unit(name).state is not state]
+            said = "; ".join(
+                f"{unit.id} is {unit.state}{f': {unit.reason}' if unit.reason else ''}" for unit in late
+            )
+            raise DeadlineExceeded(f"not {state} within {timeout_seconds:g} s: {said}") from error
+
+    async def down(self) -> None:
+        """Stop everything in order; returns when no process is left."""
+        self._ending = True
+        for name, unit in self._units.items():
+            self._units[name] = plan.unwanted(unit)
+        self.tick()
+        while self._processes:
+            await self._changed.wait()
+
+    def hand_over(self) -> None:
+        """Let go of every process without stopping it: the next supervisor adopts it."""
+        self._ending = self._handing_over = True
+        loop = asyncio.get_running_loop()
+        for name, process in self._processes.items():
+            self._stop_probing(name)
+            loop.remove_reader(process.pidfd)
+            process.release()
+        self._processes.clear()
+        self._changed.set()
+
+    async def keep_logs_small(self) -> None:
+        """Rotate logs for ever."""
+        while True:
+            await asyncio.sleep(ROTATE_SECONDS)
+            for name in (*self._units, OWN_LOG):
+                logfiles.rotate(log_file(self._launcher.home, name))
+
+    def _added(self) -> list[Component]:
+        """The components that were added, less those that cannot run with this profile any more."""
+        added = self._launcher.journal.components()
+        return [row for row in added if row.id not in self._fixed]
+
+    def _must_not_end(self) -> None:
+        if self._ending:
+            raise Refused("the supervisor is stopping everything; start it again with ./ripple up")
+
+    def _unit(self, component: str) -> Unit:
+        if component not in self._units:
+            raise NotFound(f"no component {component!r} runs here; there are: {', '.join(sorted(self._units))}")
+        return self._units[component]
+
+    def _introduce(self, row: Component) -> None:
+        """Have a unit for the row as it is to be started now; a row that cannot be started is given up at once."""
+        try:
+            launch = self._launcher.resolve(row)
+        except RippleError as error:
+            log.error("component_unusable", component=row.id, error=str(error))
+            unit = self._units.get(row.id) or Unit(row, "")
+            self._units[row.id] = replace(unit, state=ComponentState.GAVE_UP, reason=str(error))
+            return
+        self._launches[row.id] = launch
+        known = self._units.get(row.id)
+        self._units[row.id] = plan.applied(known, row, launch.digest) if known else Unit(row, launch.digest)
+
+    def _act(self, action: Action) -> None:
+        unit = self._units[action.id]
+        log.info(action.verb.value, component=action.id, reason=action.reason)
+        match action.verb:
+            case Verb.START:
+                self._start(unit)
+            case Verb.STOP:
+                self._stop_probing(action.id)
+                self._processes[action.id].stop(signal_of(unit.component))
+            case Verb.KILL:
+                self._processes[action.id].kill()
+
+    def _start(self, unit: Unit) -> None:
+        name = unit.id
+        try:
+            moved = self._launcher.ports.vacate(name)
+            if moved:
+                self._say(moved)
+                self._launcher.ports.save()
+                self._renew()
+            launch = self._launches[name] = self._launcher.resolve(unit.component)
+            process = self._launcher.start(launch, unit.component)
+        except (OSError, RippleError) as error:
+            self._units[name] = plan.failed(unit, f"it cannot be started: {error}", time.monotonic(), _jitter())
+            return
+        self._units[name] = replace(unit, running=launch.digest, spec=launch.digest)
+        self._watch(name, process)
+
+    def _renew(self) -> None:
+        """Ports moved: whoever was started with the old numbers is started again."""
+        for name, unit in self._units.items():
+            if name in self._launches:
+                self._launches[name] = self._launcher.resolve(unit.component)
+                self._units[name] = replace(unit, spec=self._launches[name].digest)
+
+    def _watch(self, name: str, process: Process) -> None:
+        self._processes[name] = process
+        asyncio.get_running_loop().add_reader(process.pidfd, self._ended, name, process)
+        unit = self._units[name]
+        tasks = []
+        if unit.component.ready is not None:
+            tasks.append(asyncio.create_task(self._probe_ready(name)))
+        if unit.component.live is not None:
+            tasks.append(asyncio.create_task(self._probe_live(name)))
+        self._probing[name] = tasks
+
+    def _ended(self, name: str, process: Process) -> None:
+        asyncio.get_running_loop().remove_reader(process.pidfd)
+        self._stop_probing(name)
+        del self._processes[name]
+        code = process.bury()
+        with contextlib.suppress(OSError):
+            self._launcher.journal.ended(name)
+        self._units[name] = plan.exited(self._units[name], time.monotonic(), code, _jitter())
+        log.info("ended", component=name, pid=process.pid, code=code, state=self._units[name].state.value)
+        self.tick()
+
+    async def _probe_ready(self, name: str) -> None:
+        while True:
+            launch = self._launches.get(name)
+            probe = launch.ready if launch else None
+            if launch is None or probe is None:
+                return
+            failure = await self._ask(launch, probe)
+            before = self._units[name]
+            after = plan.seen_ready(before, time.monotonic(), failure)
+            self._took(before, after)
+            if before.ready_seconds is None and after.ready_seconds is not None:
+                self._launcher.note_ready(name, after.ready_seconds)
+            await asyncio.sleep(_pause(probe, after.state))
+
+    async def _probe_live(self, name: str) -> None:
+        while True:
+            launch = self._launches.get(name)
+            probe = launch.live if launch else None
+            if launch is None or probe is None:
+                return
+            await asyncio.sleep(probe.period_seconds)
+            failure = await self._ask(launch, probe)
+            before = self._units[name]
+            self._took(before, plan.seen_live(before, failure))
+
+    async def _ask(self, launch: Launch, probe: Probe) -> str:
+        if probe.kind != "exec":
+            return await probes.ask(probe, {})
+        env = self._launcher.environment(launch, self._units[launch.id].component)
+        return await probes.ask(probe, {**env, MARK: self._processes[launch.id].mark})
+
+    def _took(self, before: Unit, after: Unit) -> None:
+        """Keep what a probe found. A tick only when it can matter: most answers change nothing."""
+        if after == before:
+            return
+        self._units[before.id] = after
+        if after.state is not before.state:
+            log.info("state", component=after.id, state=after.state.value, reason=after.reason)
+        if after.state is not before.state or after.missed_live != before.missed_live:
+            self.tick()
+
+    def _stop_probing(self, name: str) -> None:
+        for task in self._probing.pop(name, []):
+            task.cancel()
+
+    def _forget(self) -> None:
+        for name in list(self._removing):
+            if name in self._units and self._units[name].state is ComponentState.STOPPED:
+                for table in (self._units, self._launches, self._rows):
+                    table.pop(name, None)
+                self._launcher.ports.put(name, {})
+                self._launcher.ports.save()
+                logfiles.discard(log_file(self._launcher.home, name))
+            if name not in self._units:
+                self._removing.discard(name)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = plan.next_deadline(self._units.values())
+        loop = asyncio.get_running_loop()
+        self._timer = None if due is None else loop.call_later(max(0.0, due - time.monotonic()), self.tick)
+
+    def _has_reached(self, name: str, state: ComponentState) -> bool:
+        unit = self._unit(name)
+        if unit.state is state:
+            return True
+        if unit.state in plan.AT_REST:
+            why = unit.reason or "it was stopped"
+            raise Unavailable(f"{name} is {unit.state} and will not be {state}: {why}; ./ripple logs {name}")
+        return False
+
+    def _status_of(self, unit: Unit, memory: Mapping[str, int]) -> ComponentStatus:
+        launch, process = self._launches.get(unit.id), self._processes.get(unit.id)
+        return ComponentStatus(
+            id=unit.id,
+            name=unit.component.name,
+            version=unit.component.version,
+            state=unit.state,
+            pid=process.pid if process else None,
+            ready_seconds=round(unit.ready_seconds, 3) if unit.ready_seconds is not None and process else None,
+            rss_bytes=memory.get(unit.id),
+            endpoints=dict(launch.endpoints) if launch else {},
+            waiting_for=plan.waits_for(unit, self._units),
+            restarts=unit.restarts,
+            reason=unit.reason,
+        )
+
+    def _memory(self) -> dict[str, int]:
+        at, found = self._rss
+        if time.monotonic() - at > MEMORY_SECONDS:
+            found = resident_bytes({name: process.pid for name, process in self._processes.items()})
+            self._rss = (time.monotonic(), found)
+        return found
+
+    def _log_changes(self, before: Mapping[str, Unit]) -> None:
+        for name, unit in self._units.items():
+            if name in before and before[name].state is not unit.state:
+                log.info("state", component=name, state=unit.state.value, reason=unit.reason)
+
+    @staticmethod
+    def _say(notices: Sequence[str]) -> None:
+        for notice in notices:
+            log.warning("port_moved", notice=notice)
+
+
+def _pause(probe: Probe, state: ComponentState) -> float:
+    match state:
+        case ComponentState.READY:
+            return max(probe.period_seconds, STEADY_SECONDS)
+        case ComponentState.UNREADY:
+            return max(probe.period_seconds, UNREADY_SECONDS)
+        case _:
+            return probe.period_seconds
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 (it only spreads restarts)

@@ -1,0 +1,28 @@
+"""What a process inherits of the operator's environment: a short list, never the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ripple.supervisor.launch import Launch
+
+INHERITED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ")
+
+
+def environment_of(
+    launch: Launch, inherited: Mapping[str, str], passed: Iterable[str], folders: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of one process, its launch mark not included. Pure.
+
+    Args:
+        launch: What is started; the variables of its row win.
+        inherited: The operator's environment.
+        passed: The names the row asks for, and for Ripple's own processes the profile.
+        folders: What ``{bin}``, ``{home}``, ``{state}`` and ``{src}`` stand for.
+    """
+    path = inherited.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+    standing = {"PATH": f"{folders['bin']}:{path}", "HOME": folders["state"]}
+    if launch.own:
+        standing |= {"RIPPLE_HOME": folders["home"], "PYTHONPATH": folders["src"], "PYTHONUNBUFFERED": "1"}
+    named = {name: inherited[name] for name in (*INHERITED, *passed) if name in inherited}
+    return {**standing, **named, **launch.env}

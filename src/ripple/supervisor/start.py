@@ -1,0 +1,142 @@
+"""Having one supervisor per instance: start it, replace one that is out of date, stop everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from ripple.model.errors import Conflict, DeadlineExceeded, RippleError, Unavailable
+from ripple.model.paths import Home
+from ripple.stack.components import load_stack
+from ripple.stack.root import project_root
+from ripple.supervisor.client import ANSWER_SECONDS, STOP_SECONDS, SupervisorClient, error_of
+from ripple.supervisor.fingerprint import fingerprint
+from ripple.supervisor.launcher import Launcher, Settings
+from ripple.supervisor.lock import holder, locked
+from ripple.supervisor.places import log_file
+from ripple.supervisor.process import MARK
+
+MANIFESTS = project_root() / "manifests"
+START_SECONDS = 60.0
+POLL_SECONDS = 0.02
+
+
+def ensure_running(home: Home, profile: str, manifests: Path = MANIFESTS) -> None:
+    """Have a supervisor of this very code and profile answer for ``home``. Doing it again changes nothing.
+
+    One of other code or another profile is replaced; what it started and what has not changed goes on running.
+
+    Raises:
+        NotFound: there is no such profile.
+        Invalid: a manifest does not load; whatever runs goes on running.
+        Unavailable: the supervisor does not start or does not answer; the message says why.
+    """
+    load_stack(manifests, profile)
+    found = _identity(home)
+    if found is not None and (found["profile"], found["build"]) == (profile, fingerprint(manifests)):
+        return
+    if found is not None:
+        _ask(home, {"do": "hand_over"})
+    if not _wait_until_free(home):
+        _launch(home, profile, manifests)
+        _wait_until_it_answers(home)
+    found = _identity(home)
+    if found is None or found["profile"] != profile:
+        raise Conflict(f"another profile was started in {home.root} at the same moment; run ./ripple up again")
+
+
+def stop(home: Home) -> None:
+    """Stop everything of the instance in order; when it returns, no process of it is left.
+
+    What a killed supervisor left behind is stopped too. Nothing happens when nothing runs.
+
+    Raises:
+        Unavailable: the supervisor holds the instance but does not answer.
+    """
+    if not home.run.is_dir():
+        return
+    if _identity(home) is not None:
+        _ask(home, {"do": "down"}, STOP_SECONDS)
+    _wait_until_free(home)
+    with locked(home):
+        Launcher(Settings(home, "", {})).recover(())
+
+
+def _identity(home: Home) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = _ask(home, {"do": "identity"})
+    except DeadlineExceeded as error:
+        raise Unavailable(_stuck(home)) from error
+    except Unavailable:
+        return None
+    return found
+
+
+def _ask(home: Home, request: dict[str, Any], seconds: float = ANSWER_SECONDS) -> Any:
+    return anyio.run(SupervisorClient(home).ask, request, seconds)
+
+
+def _wait_until_free(home: Home) -> bool:
+    """Until nobody holds the instance, or until whoever does answers: then it is true."""
+    deadline = time.monotonic() + START_SECONDS
+    while home.run.is_dir():
+        try:
+            with locked(home):
+                return False
+        except Conflict as error:
+            if _identity(home) is not None:
+                return True
+            if time.monotonic() > deadline:
+                raise Unavailable(_stuck(home)) from error
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _launch(home: Home, profile: str, manifests: Path) -> None:
+    """Start the daemon; its first process ends once the daemon answers, or cannot."""
+    command = (sys.executable, "-m", "ripple.supervisor", "--profile", profile, "--manifests", str(manifests))
+    # A mark would make the supervisor look like a process of the component that ran this, and what the operator
+    # set for another Python is not meant for this one.
+    inherited = {
+        name: value for name, value in os.environ.items() if name != MARK and not name.startswith("PYTHON")
+    }
+    env = {**inherited, "RIPPLE_HOME": str(home.root), "PYTHONPATH": str(project_root() / "src")}
+    try:
+        done = subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(_stuck(home)) from error
+    if done.returncode != 0:
+        raise _reported(done.stderr, home)
+
+
+def _reported(said: bytes, home: Home) -> RippleError:
+    last = said.decode(errors="replace").strip().rpartition("\n")[2]
+    try:
+        found = json.loads(last)
+        return error_of(str(found["code"]), str(found["message"]))
+    except (ValueError, KeyError, TypeError):
+        return Unavailable(f"the supervisor did not start: {last[:300]}; see {log_file(home, 'supervisor')}")
+
+
+def _wait_until_it_answers(home: Home) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while _identity(home) is None:
+        if time.monotonic() > deadline:
+            raise Unavailable(_stuck(home))
+        time.sleep(POLL_SECONDS)
+
+
+def _stuck(home: Home) -> str:
+    return (
+        f"the supervisor (pid {holder(home)}) of {home.root} does not answer; end it with kill -9 and run "
+        f"./ripple up: what it started goes on running; see {log_file(home, 'supervisor')}"
+    )
