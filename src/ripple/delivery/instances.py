@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +17,14 @@ from pydantic import BaseModel, ConfigDict
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay, Load, Slo
 from ripple.model.component import Component, Probe, Restart
-from ripple.model.errors import NotFound, Refused
+from ripple.model.errors import NotFound
 from ripple.model.paths import Home
 from ripple.model.release import Release
 from ripple.planes.sandbox import Limits, Sandbox, SandboxSpec
+from ripple.supervisor.places import socket_folder
 
 PORT = 8080
 """Where every instance listens, inside its own network namespace."""
-MAX_SOCKET_BYTES = 100
 COMPONENT_PREFIX = "app."
 
 
@@ -119,8 +117,7 @@ class Places:
     def socket(self, application: str, environment: str, release: str) -> Path:
         """The instance's unix socket, in a folder of its own, short enough for the kernel's 108 bytes."""
         name = hashlib.sha256(f"{application}\n{environment}\n{release}".encode()).hexdigest()[:12]
-        path = self._home.run / "i" / name / "s"
-        return path if len(os.fsencode(path)) <= MAX_SOCKET_BYTES else self._short_run() / name / "s"
+        return socket_folder(self._home) / "i" / name / "s"
 
     def save(self, launch: Launch) -> None:
         """Keep what starts the instance."""
@@ -146,16 +143,6 @@ class Places:
 
     def _launch_file(self, application: str, environment: str, release: str) -> Path:
         return self.folder(application, release) / f"{environment}.json"
-
-    def _short_run(self) -> Path:
-        """A private folder under the temporary one, for a RIPPLE_HOME whose path is too long for sockets."""
-        tag = hashlib.sha256(os.fsencode(self._home.root)).hexdigest()[:8]
-        path = Path(tempfile.gettempdir()) / f"ripple-{os.getuid()}-{tag}"
-        path.mkdir(mode=0o700, exist_ok=True)
-        status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-            raise Refused(f"{path} is not a private folder of this user; remove it or use a shorter RIPPLE_HOME")
-        return path
 
 
 def component_id(application: str, environment: str, release: str) -> str:
