@@ -1,0 +1,236 @@
+"""What an operator or an agent can do with changes. Every call passes the governor; nothing decides by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from ripple.changes.applications import Applications
+from ripple.changes.flow import TASK_QUEUE, ChangeFlow, StepCall, TaskFlow
+from ripple.changes.journal import Journal, now
+from ripple.changes.view import change_view, summary
+from ripple.governance.governor import Governor
+from ripple.model.change import ChangeState, Intent
+from ripple.model.errors import Conflict, Invalid, Unavailable
+from ripple.model.governance import Principal
+from ripple.planes.events import Events
+from ripple.planes.records import Records, timeline
+
+log = structlog.get_logger(__name__)
+MAX_INTENT_CHARACTERS = 8_000
+POLL_SECONDS = 1.0
+START_DEADLINE = timedelta(seconds=3)
+
+
+class Flows:
+    """Starts and signals durable flows; a Temporal outage is an Unavailable, never a hang."""
+
+    def __init__(self, connect: Any) -> None:
+        self._connect = connect
+        self._client: Client | None = None
+
+    async def start_change(self, change_id: str) -> None:
+        """Start the flow of a change; doing it again changes nothing."""
+        await self._start(ChangeFlow.run, change_id, [change_id])
+
+    async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
+        """Start one durable task; doing it again while it runs changes nothing."""
+        await self._start(TaskFlow.run, flow_id, [name, call], again=True)
+
+    async def signal(self, change_id: str, name: str, *arguments: str) -> None:
+        """Send a signal to a running change."""
+        client = await self._connected()
+        try:
+            await client.get_workflow_handle(change_id).signal(name, args=arguments, rpc_timeout=START_DEADLINE)
+        except RPCError as error:
+            raise Unavailable(f"cannot tell change {change_id} to {name}: {error.message}; try again") from error
+
+    async def _start(self, run: Any, flow_id: str, arguments: list[Any], *, again: bool = False) -> None:
+        client = await self._connected()
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
+        try:
+            await client.start_workflow(
+                run,
+                args=arguments,
+                id=flow_id,
+                task_queue=TASK_QUEUE,
+                id_reuse_policy=reuse,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                rpc_timeout=START_DEADLINE,
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        except RPCError as error:
+            raise Unavailable(f"cannot start {flow_id}: Temporal says {error.message}; it is retried") from error
+
+    async def _connected(self) -> Client:
+        if self._client is None:
+            self._client = await self._connect()
+        return self._client
+
+
+class Changes:
+    """The operator's verbs on changes."""
+
+    def __init__(
+        self, governor: Governor, journal: Journal, applications: Applications, flows: Flows, default_policy: str
+    ) -> None:
+        self._governor = governor
+        self._journal = journal
+        self._applications = applications
+        self._flows = flows
+        self.default_policy = default_policy
+
+    async def submit(self, principal: Principal, intent: Intent) -> dict[str, Any]:
+        """Record the change and start its flow; returns its summary.
+
+        The row is committed before the flow starts: if Temporal is down now, the worker starts it later.
+        """
+        _check_intent(intent)
+        await self._applications.ready(intent.application)
+        trace_id = secrets.token_hex(16)
+        row = _new_row(principal, intent, trace_id)
+        data = {"change": row["id"], "policy": intent.policy, "intent": intent.text}
+        resource = f"application/{intent.application}"
+        async with self._governor.act(principal, "change.submit", resource, data=data, trace_id=trace_id):
+            await self._journal.create(row)
+        await self.resume(row["id"])
+        return summary(row, None)
+
+    async def resume(self, change_id: str) -> bool:
+        """Make sure the flow of a running change exists; False when Temporal does not answer now."""
+        try:
+            await self._flows.start_change(change_id)
+        except Unavailable as error:
+            log.warning("flow_not_started", change=change_id, error=str(error))
+            return False
+        return True
+
+    async def resume_all(self) -> None:
+        """Start the flows of all running changes that have none yet."""
+        for change_id in await self._journal.running():
+            await self.resume(change_id)
+
+    async def listed(self, principal: Principal, application: str | None, limit: int) -> list[dict[str, Any]]:
+        """Summaries, newest first, at most 500."""
+        async with self._governor.act(principal, "change.read", "changes", data={}):
+            rows = await self._journal.listed(application, min(max(limit, 1), 500))
+            steps = await self._journal.current_steps([row["id"] for row in rows])
+        return [summary(row, steps.get(row["id"])) for row in rows]
+
+    async def get(self, principal: Principal, change_id: str) -> dict[str, Any]:
+        """Everything kept of one change."""
+        async with self._governor.act(principal, "change.read", f"change/{change_id}", data={}):
+            return await change_view(self._journal, self._applications, change_id)
+
+    async def samples(self, principal: Principal, change_id: str, environment: str | None) -> list[dict[str, Any]]:
+        """The canary samples of one change."""
+        async with self._governor.act(principal, "change.read", f"change/{change_id}", data={}):
+            return await self._journal.samples(change_id, environment)
+
+    async def evidence(self, principal: Principal, change_id: str) -> list[dict[str, Any]]:
+        """The signed envelopes of one change."""
+        async with self._governor.act(principal, "change.read", f"change/{change_id}", data={}):
+            return await self._journal.evidence(change_id)
+
+    async def approve(self, principal: Principal, change_id: str, environment: str) -> dict[str, Any]:
+        """Let a running change into an environment that asks for a person."""
+        return await self._signal(principal, change_id, "approve", environment)
+
+    async def cancel(self, principal: Principal, change_id: str) -> dict[str, Any]:
+        """Ask a running change to end as cancelled."""
+        return await self._signal(principal, change_id, "cancel")
+
+    async def roll_back(self, principal: Principal, change_id: str) -> dict[str, Any]:
+        """Undo a change: a running one ends rolled back, a promoted one is taken back in every environment."""
+        change = await self._journal.change(change_id)
+        if change["state"] == ChangeState.RUNNING:
+            return await self._signal(principal, change_id, "roll_back")
+        if change["state"] != ChangeState.PROMOTED:
+            raise Conflict(f"change {change_id} is {change['state']}: nothing of it is deployed")
+        resource = f"change/{change_id}"
+        async with self._governor.act(
+            principal, "change.roll_back", resource, data={}, trace_id=change["trace_id"]
+        ):
+            await self._flows.start_task(f"take-back-{change_id}", "take_back", StepCall(change_id))
+        return summary(change, None)
+
+    async def _signal(self, principal: Principal, change_id: str, verb: str, *arguments: str) -> dict[str, Any]:
+        change = await self._journal.change(change_id)
+        if ChangeState(change["state"]).final:
+            raise Conflict(f"change {change_id} has ended as {change['state']}; {verb} has no effect")
+        data = {"arguments": list(arguments)}
+        resource = f"change/{change_id}"
+        trace_id = change["trace_id"]
+        async with self._governor.act(principal, f"change.{verb}", resource, data=data, trace_id=trace_id):
+            await self._flows.signal(change_id, verb, *arguments, str(principal))
+        return summary(change, None)
+
+
+class Feed:
+    """The live timeline of one change: database rows, paced by NATS hints and a slow poll."""
+
+    def __init__(self, records: Records, events: Events, journal: Journal) -> None:
+        self._records = records
+        self._events = events
+        self._journal = journal
+
+    async def follow(self, change_id: str, after: int) -> AsyncIterator[tuple[int, str, Mapping[str, Any]]]:
+        """Rows of the timeline behind ``after`` as they come, ending with one ``end`` after a final state.
+
+        A pause without news yields ``(after, "", {})`` so that the caller can keep its connection alive.
+        """
+        news = asyncio.Event()
+        listener = asyncio.create_task(self._listen(change_id, news))
+        try:
+            ended = False
+            while not ended:
+                news.clear()
+                ended = ChangeState((await self._journal.change(change_id))["state"]).final
+                while rows := await timeline.after(self._records, change_id, after):
+                    for row in rows:
+                        after = row.seq
+                        yield row.seq, row.kind, row.data
+                if not ended:
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(news.wait(), POLL_SECONDS)
+                    yield after, "", {}
+        finally:
+            listener.cancel()
+        yield after, "end", {}
+
+    async def _listen(self, change_id: str, news: asyncio.Event) -> None:
+        async for _ in self._events.subscribe(f"ripple.changes.{change_id}"):
+            news.set()
+
+
+def _check_intent(intent: Intent) -> None:
+    if not intent.text.strip():
+        raise Invalid("the intent is empty; say in a sentence what should change")
+    if len(intent.text) > MAX_INTENT_CHARACTERS:
+        raise Invalid(f"the intent has {len(intent.text)} characters; at most {MAX_INTENT_CHARACTERS} are taken")
+
+
+def _new_row(principal: Principal, intent: Intent, trace_id: str) -> dict[str, Any]:
+    return {
+        "id": f"chg-{secrets.token_hex(6)}",
+        "application": intent.application,
+        "kind": intent.kind.value if intent.kind else None,
+        "intent": intent.text,
+        "policy": intent.policy,
+        "principal": str(principal),
+        "state": ChangeState.RUNNING.value,
+        "trace_id": trace_id,
+        "created_at": now(),
+        "reasons": [],
+    }

@@ -1,0 +1,99 @@
+"""Steps 7a-7d: one environment at a time. Policy lets the release in; the canary says whether it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ripple.changes.activities import StepContext, StepOutcome
+from ripple.changes.flow import STOP, WAIT
+from ripple.changes.journal import now
+from ripple.changes.steps.gating import keep_evidence
+from ripple.changes.steps.ground import ground_of, toolchain_for
+from ripple.changes.steps.rooms import WORKER, Rooms
+from ripple.delivery import gates
+from ripple.delivery.analysis import run_canary
+from ripple.delivery.application import load_overlay
+from ripple.delivery.instances import Target
+from ripple.delivery.releases import load_release
+from ripple.model.application import EnvironmentOverlay
+from ripple.model.gate import Verdict
+from ripple.model.release import ENVIRONMENTS, Release
+
+
+async def promote(rooms: Rooms, context: StepContext) -> StepOutcome:
+    """Bring the release into one environment, or say why it may not stay there."""
+    change = context.change
+    environment = context.step.removeprefix("promote/")
+    release = await load_release(rooms.records, change["release"])
+    ground = await ground_of(rooms, change)
+    overlay = load_overlay(ground.folder, ground.manifest, environment)
+    shown = {"release": release.digest, "commit": release.commit}
+    if overlay.require_approval and not context.approved_by:
+        return StepOutcome(
+            WAIT, [f"{environment} waits for a person's approval"], shown, {**shown, "awaiting_approval": True}
+        )
+    decision = await rooms.governor.decide(
+        WORKER,
+        "ripple/promotion",
+        await _asked(rooms, change, release, environment, overlay, context.approved_by),
+        action="release.promote",
+        resource=f"environment/{change['application']}/{environment}",
+        trace_id=change["trace_id"],
+    )
+    if not decision.allowed:
+        return StepOutcome(STOP, list(decision.reasons), shown, shown)
+    toolchain = await toolchain_for(rooms, ground.folder, ground.manifest)
+    return await _deploy(
+        rooms, context, rooms.environments.target(release, environment, ground.manifest, overlay, toolchain)
+    )
+
+
+async def _deploy(rooms: Rooms, context: StepContext, target: Target) -> StepOutcome:
+    change, release, environment = context.change, target.release, target.environment
+    with context.watch.outside():
+        deployed = await rooms.environments.deploy(target, await rooms.repository(change))
+    shown: dict[str, Any] = {
+        "release": release.digest,
+        "commit": release.commit,
+        "component": deployed.component,
+    }
+    if target.overlay.canary is not None:
+
+        async def keep(sample: Mapping[str, Any]) -> None:
+            await rooms.journal.sample(change["id"], environment, {**sample, "slo": target.slo.model_dump()})
+
+        with context.watch.outside():
+            analysis = await run_canary(rooms.environments, target, target.overlay.canary, keep)
+        await keep_evidence(rooms, change, gates.canary_gate(release, environment, analysis))
+        shown["analysis"] = asdict(analysis)
+        if analysis.verdict is not Verdict.PASS:
+            return StepOutcome(STOP, [f"{environment}: {reason}" for reason in analysis.reasons], {}, shown)
+    await rooms.environments.promote(target)
+    await rooms.journal.note(
+        change["id"], "environment", {"environment": environment, "state": "passed", "at": now()}
+    )
+    return StepOutcome(inputs={"release": release.digest, "approved_by": context.approved_by}, outputs=shown)
+
+
+async def _asked(
+    rooms: Rooms,
+    change: Mapping[str, Any],
+    release: Release,
+    environment: str,
+    overlay: EnvironmentOverlay,
+    approved_by: str,
+) -> dict[str, Any]:
+    evidence = await rooms.journal.evidence(change["id"])
+    position = ENVIRONMENTS.index(environment)
+    before = ENVIRONMENTS[position - 1] if position else None
+    stable = await rooms.environments.stable(change["application"], before) if before else None
+    return gates.promotion_input(
+        release,
+        environment,
+        evidence,
+        held=await rooms.environments.held(release.digest),
+        previous_environment_stable=before is None or (stable is not None and stable.release == release.digest),
+        approval={"required": overlay.require_approval, "by": approved_by},
+    )

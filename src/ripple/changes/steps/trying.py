@@ -1,0 +1,166 @@
+"""Step 4: turn answers into trees, run the application's own checks on each, and tell survivors apart.
+
+- An answer that cannot be applied, or touches what policy protects, is spoiled.
+- A tree whose build or tests fail, its own or the base commit's, is refuted.
+- Trees that survive are the vote. When they differ, the same generated inputs are run through each of them, and
+  tests written by another lineage of model; what they did is their behaviour, and equal behaviour is one cluster.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from ripple.changes.activities import StepContext, StepOutcome
+from ripple.changes.apply import apply_answer, canonical_change
+from ripple.changes.behaviour import compare_trees
+from ripple.changes.candidates import candidate_of, candidate_row
+from ripple.changes.steps.crossexam import Examination, cross_examine
+from ripple.changes.steps.ground import Ground, ground_of, toolchain_for, tree_folder
+from ripple.changes.steps.rooms import WORKER, Rooms
+from ripple.changes.trial import Trial, run_trial
+from ripple.delivery.toolchain import Toolchain
+from ripple.model.candidate import Answer, Candidate, Standing
+from ripple.model.change import ChangeKind, StepName
+from ripple.model.errors import RippleError, Unavailable
+
+MAX_TRIALS = 2
+"""Trees that are tried at once: each runs a test suite, and a laptop has two to four cores to spare."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+async def try_candidates(rooms: Rooms, context: StepContext) -> StepOutcome:
+    """Give every candidate its standing; the step itself only fails when nothing can be tried at all."""
+    change = context.change
+    ground = await ground_of(rooms, change)
+    toolchain = await toolchain_for(rooms, ground.folder, ground.manifest)
+    rows = [candidate_of(row) for row in await rooms.journal.candidates(change["id"])]
+    placed = [await _materialised(rooms, change, ground, row) if row.answer else row for row in rows]
+    trees = {one.tree: tree_folder(rooms, change, one.tree) for one in placed if one.answer and one.tree}
+    with context.watch.outside():
+        trials = await _trials(rooms, ground, toolchain, trees)
+    judged = [_judged(one, trials) for one in placed]
+    judged, apart = await _behaviours(rooms, context, ground, toolchain, judged)
+    for one in judged:
+        await rooms.journal.put_candidate(change["id"], candidate_row(one))
+    outputs = {
+        "trees": {tree: _trial_row(trial) for tree, trial in trials.items()},
+        "standings": {one.model: one.standing.value for one in judged},
+        "distinguishing": apart,
+    }
+    return StepOutcome(inputs={"candidates": [row.model for row in rows]}, outputs=outputs)
+
+
+async def _materialised(rooms: Rooms, change: Mapping[str, Any], ground: Ground, row: Candidate) -> Candidate:
+    """The candidate with its tree, or spoiled with the reason it cannot have one."""
+    repository = await rooms.repository(change)
+    try:
+        answer = Answer.model_validate(row.answer)
+        tree, canonical = await _tree_of(rooms, change, ground, answer)
+        diff = await repository.diff(change["base_commit"], tree)
+    except RippleError as error:
+        if error.retryable:
+            raise
+        return _spoiled(row, error)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Unavailable(
+                f"cannot write the candidate of {row.model}: {error}; free some disk space"
+            ) from error
+        return _spoiled(row, error)
+    except ValueError as error:
+        return _spoiled(row, error)
+    target = tree_folder(rooms, change, tree)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        await repository.checkout(tree, target)
+    return replace(row, standing=Standing.COUNTED, reasons=(), tree=tree, diff=diff, canonical=canonical)
+
+
+def _spoiled(row: Candidate, error: Exception) -> Candidate:
+    return replace(row, standing=Standing.SPOILED, reasons=(f"its edits cannot be used: {error}",), tree=None)
+
+
+async def _tree_of(
+    rooms: Rooms, change: Mapping[str, Any], ground: Ground, answer: Answer
+) -> tuple[str, str | None]:
+    """The tree the answer makes, and for configuration the digest of what it changes.
+
+    An answer is applied to the commit its model saw. When the branch has moved since, the result is merged onto
+    the new base three-way, so an answer that rewrites a whole file cannot wipe out what came in between.
+    """
+    repository = await rooms.repository(change)
+    seen = (await rooms.journal.step(change["id"], StepName.CONTEXT) or {})["inputs"]["base_commit"]
+    authored, scratch = rooms.folder(change) / "authored", rooms.folder(change) / "scratch"
+    for folder in (authored, scratch):
+        await anyio.to_thread.run_sync(lambda gone: shutil.rmtree(gone, ignore_errors=True), folder)
+        await repository.checkout(seen, folder)
+    paths = apply_answer(scratch, answer, ground.manifest)
+    await _allowed(rooms, change, ground, paths)
+    canonical = canonical_change(authored, scratch, paths) if change["kind"] == ChangeKind.CONFIG else None
+    tree = await repository.write_tree(scratch, seen)
+    if seen != change["base_commit"]:
+        tree = await repository.rebase_tree(tree, seen, change["base_commit"])
+    return tree, canonical
+
+
+async def _allowed(rooms: Rooms, change: Mapping[str, Any], ground: Ground, paths: tuple[str, ...]) -> None:
+    asked = {"paths": list(paths), "kind": change["kind"], **ground.guarded}
+    await rooms.governor.require(
+        WORKER, "ripple/edits", asked, action="candidate.edit", resource=f"change/{change['id']}",
+        trace_id=change["trace_id"],
+    )  # fmt: skip
+
+
+async def _trials(
+    rooms: Rooms, ground: Ground, toolchain: Toolchain, trees: Mapping[str, Path]
+) -> dict[str, Trial]:
+    """Each distinct tree's own checks, a few trees at a time."""
+    found: dict[str, Trial] = {}
+    places = anyio.CapacityLimiter(MAX_TRIALS)
+
+    async def run(tree: str, folder: Path) -> None:
+        async with places:
+            found[tree] = await run_trial(rooms.sandbox, folder, ground.folder, ground.manifest, toolchain)
+
+    async with anyio.create_task_group() as group:
+        for tree, folder in trees.items():
+            group.start_soon(run, tree, folder)
+    return {tree: found[tree] for tree in trees}
+
+
+def _judged(one: Candidate, trials: Mapping[str, Trial]) -> Candidate:
+    if one.standing is not Standing.COUNTED or one.tree is None:
+        return one
+    trial = trials[one.tree]
+    return one if trial.ok else replace(one, standing=Standing.REFUTED, reasons=tuple(trial.reasons))
+
+
+async def _behaviours(
+    rooms: Rooms, context: StepContext, ground: Ground, toolchain: Toolchain, judged: list[Candidate]
+) -> tuple[list[Candidate], list[dict[str, Any]]]:
+    """Survivors with the digest of what their trees do; nothing to do when there is one tree or configuration."""
+    change = context.change
+    kept = [one for one in judged if one.standing is Standing.COUNTED]
+    survivors = {one.tree: tree_folder(rooms, change, one.tree) for one in kept if one.tree}
+    if len(survivors) < 2 or change["kind"] == ChangeKind.CONFIG:
+        return judged, []
+    with context.watch.outside():
+        found = await compare_trees(rooms.sandbox, ground.folder, survivors, toolchain)
+        found = await cross_examine(rooms, Examination(change, ground, toolchain, survivors, kept), found)
+    named = [
+        replace(one, behaviour=found.behaviour.get(one.tree)) if one in kept and one.tree else one
+        for one in judged
+    ]
+    return named, list(found.distinguishing)
+
+
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    return {"ok": trial.ok, "reasons": list(trial.reasons), "commands": trial.as_rows()}
