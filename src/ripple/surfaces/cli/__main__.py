@@ -1,0 +1,5 @@
+"""``python -m ripple.surfaces.cli``."""
+
+from ripple.surfaces.cli import main
+
+main()

@@ -1,0 +1,181 @@
+"""``./ripple up|status|logs|down|doctor``: the instance as a whole."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import anyio
+import typer
+
+from ripple.model.component import ComponentStatus, Status
+from ripple.model.errors import DeadlineExceeded, RippleError, Unavailable
+from ripple.model.paths import Home
+from ripple.stack.settings import choices_of, save_choices
+from ripple.supervisor import start
+from ripple.supervisor.client import SupervisorClient
+from ripple.surfaces.cli.client import Api
+from ripple.surfaces.cli.output import people, progress, show_json, table
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+POLL_SECONDS = 0.05
+
+
+def up(
+    profile: Annotated[str, typer.Option(help="What to run: a file of manifests/profiles.")] = "laptop",
+    models: Annotated[bool, typer.Option(help="Fetch and serve the default model.")] = True,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be ready.")] = 120,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; see config list.")] = None,
+    json: Json = False,
+) -> None:
+    """Start everything, wait until it is ready, and print the link that signs you in."""
+    home = Home.of()
+    began = time.monotonic()
+    ran = _runs(home)
+    changed = save_choices(home.choices, choices_of(profile, settings or []))
+    start.ensure_running(home, profile)
+    if ran and changed:
+        for component in ("worker", "api"):
+            anyio.run(SupervisorClient(home).restart, component)
+    found = _wait_until_ready(home, timeout)
+    seconds = time.monotonic() - began
+    api = Api(home)
+    link = f"{api.url}/#/sign-in/{api.post('/api/sign-in-links')['token']}"
+    if models:
+        api.post("/api/models/default/add")
+    if json:
+        show_json({**found.model_dump(mode="json"), "link": link, "seconds": round(seconds, 3)})
+        return
+    people.print(f"Ripple is ready in {seconds:.1f} s. Open this link once to sign in:\n", highlight=False)
+    people.print(f"  {link}\n", highlight=False, soft_wrap=True)
+    people.print("./ripple status shows what runs, ./ripple down stops it.")
+
+
+def status(json: Json = False) -> None:
+    """What runs: its true name, version, state, ports and memory."""
+    try:
+        found = anyio.run(SupervisorClient(Home.of()).status)
+    except Unavailable as error:
+        if not json:
+            raise
+        show_json({"ready": False, "profile": "", "url": "", "components": [], "reason": str(error)})
+        raise typer.Exit(1) from error
+    if json:
+        show_json(found.model_dump(mode="json"))
+        return
+    people.print(f"{'ready' if found.ready else 'not ready'}: profile {found.profile}, console {found.url}")
+    table([_row(component) for component in found.components], _COLUMNS, "nothing runs")
+
+
+def logs(
+    component: str, lines: Annotated[int, typer.Option("--lines", "-n", min=1)] = 100, json: Json = False
+) -> None:
+    """The last lines a component wrote."""
+    text = anyio.run(SupervisorClient(Home.of()).logs, component, lines)
+    if json:
+        show_json({"component": component, "text": text})
+    else:
+        people.print(text, markup=False, highlight=False)
+
+
+def restart(component: str, json: Json = False) -> None:
+    """Restart one component."""
+    Api(Home.of()).post(f"/api/components/{component}/restart")
+    if json:
+        show_json({"component": component})
+    else:
+        people.print(f"{component} is being restarted; ./ripple status shows when it is ready")
+
+
+def down(json: Json = False) -> None:
+    """Stop everything in order; nothing is lost."""
+    with progress.status("stopping"):
+        start.stop(Home.of())
+    if json:
+        show_json({"stopped": True})
+    else:
+        people.print("Everything is stopped. ./ripple up starts it again where it was.")
+
+
+def doctor(json: Json = False) -> None:
+    """What this machine offers and lacks; exit status 1 when something needed is missing."""
+    from ripple.surfaces.cli.doctor import examine
+
+    findings = anyio.run(examine, Home.of())
+    if json:
+        show_json({"ok": _enough(findings), "findings": findings})
+    else:
+        words = {(True, True): "yes", (True, False): "yes", (False, True): "NO", (False, False): "no"}
+        rows = [{**found, "ok": words[found["ok"], found["needed"]]} for found in findings]
+        table(rows, {"name": "what", "ok": "ok", "found": "found", "fix": "what to do"}, "")
+    raise typer.Exit(0 if _enough(findings) else 1)
+
+
+def _enough(findings: list[dict[str, Any]]) -> bool:
+    """True when nothing that is needed is missing."""
+    return all(found["ok"] or not found["needed"] for found in findings)
+
+
+_COLUMNS = {
+    "id": "id",
+    "name": "name",
+    "version": "version",
+    "state": "state",
+    "pid": "pid",
+    "ready": "ready in",
+    "memory": "memory",
+    "where": "where",
+    "note": "note",
+}
+
+
+def _wait_until_ready(home: Home, timeout: float) -> Status:
+    deadline = time.monotonic() + timeout
+    client = SupervisorClient(home)
+    with progress.status("starting") as line:
+        while time.monotonic() < deadline:
+            try:
+                found = anyio.run(client.status)
+            except Unavailable:
+                time.sleep(POLL_SECONDS)
+                continue
+            if found.ready:
+                return found
+            _stop_if_hopeless(found)
+            waiting = [component.id for component in found.components if component.state != "ready"]
+            line.update(f"starting: {', '.join(waiting)}")
+            time.sleep(POLL_SECONDS)
+    raise DeadlineExceeded(f"not everything is ready after {timeout:.0f} s; ./ripple status says what is missing")
+
+
+def _runs(home: Home) -> bool:
+    try:
+        anyio.run(SupervisorClient(home).status)
+    except Unavailable:
+        return False
+    return True
+
+
+def _stop_if_hopeless(found: Status) -> None:
+    gone = [one for one in found.components if one.state == "gave_up" and "." not in one.id]
+    if gone:
+        raise RippleError(
+            f"{gone[0].id} does not start: {gone[0].reason}; ./ripple logs {gone[0].id} shows what it wrote",
+            code="unavailable",
+        )
+
+
+def _row(component: ComponentStatus) -> dict[str, Any]:
+    ready = component.ready_seconds
+    note = component.reason or (f"waits for {', '.join(component.waiting_for)}" if component.waiting_for else "")
+    return {
+        "id": component.id,
+        "name": component.name,
+        "version": component.version,
+        "state": component.state.value,
+        "pid": component.pid,
+        "ready": f"{ready:.2f} s" if ready is not None else None,
+        "memory": f"{component.rss_bytes / 1e6:.0f} MB" if component.rss_bytes else None,
+        "where": ", ".join(component.endpoints.values()) or None,
+        "note": note or None,
+    }
