@@ -168,6 +168,7 @@ def component_of(launch: Launch, places: Places, sandbox: Sandbox) -> Component:
         version=launch.commit[:12],
         role="deployment",
         command=tuple(_literal(part) for part in sandbox.wrap(spec, socket, PORT)),
+        sockets=(_literal(str(socket)),),
         startup_seconds=launch.startup_seconds,
         ready=Probe(kind="http", target=_literal(target)),
         live=Probe(kind="http", target=_literal(target), period_seconds=2, timeout_seconds=3, failures=5),

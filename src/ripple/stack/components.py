@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,7 +31,8 @@ _PACKAGE = re.compile(r"\{package\.([A-Za-z0-9._-]+)\}")
 class Profile(BaseModel):
     """Which components make an instance. ``url`` is a template and leads to the console.
 
-    ``pass_env`` names what Ripple's own processes inherit of the operator's environment.
+    ``pass_env`` names what Ripple's own processes inherit of the operator's environment; ``settings`` are read by
+    :mod:`ripple.stack.settings`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +41,7 @@ class Profile(BaseModel):
     components: tuple[str, ...] = Field(min_length=1)
     url: str = ""
     pass_env: tuple[str, ...] = ()
+    settings: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)

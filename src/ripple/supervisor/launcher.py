@@ -138,6 +138,7 @@ class Launcher:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_whole(path, text)
         for socket in launch.sockets:
+            Path(socket).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # A stale one would only keep its server from listening; anything else there is not ours to remove.
             if Path(socket).is_socket():
                 Path(socket).unlink()
