@@ -1,0 +1,131 @@
+"""A real instance of Ripple in a folder of its own, driven through its command line and its API."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "checkout"
+
+
+class Instance:
+    """``./ripple`` against one RIPPLE_HOME."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.env = {**os.environ, "RIPPLE_HOME": str(home), "PYTHONPATH": str(ROOT / "src")}
+        self.link = ""
+
+    def run(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """One command; its output on failure is in the assertion."""
+        command = (sys.executable, "-m", "ripple.surfaces.cli", *arguments)
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+        if check:
+            assert done.returncode == 0, f"{arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *arguments: str, check: bool = True, timeout: float = 300) -> Any:
+        """One command's JSON."""
+        return json.loads(self.run(*arguments, "--json", check=check, timeout=timeout).stdout)
+
+    def up(self) -> dict[str, Any]:
+        """Start it without local models."""
+        found: dict[str, Any] = self.json("up", "--no-models")
+        self.link = found["link"]
+        return found
+
+    def down(self) -> None:
+        """Stop it."""
+        self.run("down", check=False)
+
+    @property
+    def api(self) -> httpx.Client:
+        """A client of the API as the local operator."""
+        port = json.loads((self.home / "run" / "ports.json").read_text())["api"]["http"]
+        token = (self.home / "run" / "operator.token").read_text().strip()
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False)
+
+    def pid(self, component: str) -> int:
+        """The pid of a running component."""
+        rows = {row["id"]: row for row in self.json("status", check=False)["components"]}
+        return int(rows[component]["pid"] or 0)
+
+    def kill(self, component: str) -> None:
+        """``kill -9`` one component."""
+        pid = self.pid(component)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+
+    def provider(
+        self, name: str, url: str, *, tier: str = "cloud", weight: float = 1.0, lineage: str = ""
+    ) -> None:
+        """Configure a model endpoint."""
+        extra = ("--lineage", lineage) if lineage else ()
+        self.run(
+            "provider",
+            "add",
+            name,
+            "--tier",
+            tier,
+            "--base-url",
+            url,
+            "--model",
+            name,
+            "--weight",
+            str(weight),
+            *extra,
+        )
+
+    def submit(self, app: str, intent: str, *extra: str) -> str:
+        """Ask for a change; its id."""
+        found = self.json("change", "submit", "--app", app, "--intent", intent, *extra)
+        return str(found["id"])
+
+    def ended(self, change: str, seconds: float = 240) -> dict[str, Any]:
+        """A change after its end, with everything kept of it."""
+        self.run("change", "wait", change, "--timeout", str(seconds), timeout=seconds + 30)
+        found: dict[str, Any] = self.json("change", "show", change)
+        return found
+
+
+def make_application(folder: Path, name: str = "checkout", edit: Callable[[Path], None] | None = None) -> Path:
+    """A Git repository with the example in it, under another name if asked."""
+    ignore = shutil.ignore_patterns("__pycache__", ".pytest_cache")
+    shutil.copytree(EXAMPLE, folder, ignore=ignore)
+    manifest = folder / "ripple.app.yaml"
+    manifest.write_text(manifest.read_text().replace("name: checkout", f"name: {name}"))
+    if edit:
+        edit(folder)
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "The example as it comes"]):
+        git(folder, *command)
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """The output of one git command."""
+    identity = ("-c", "user.name=Operator", "-c", "user.email=operator@example.invalid")
+    done = subprocess.run(("git", *identity, *arguments), cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """The first true answer of ``found``; fails naming ``what`` after the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {seconds} s")

@@ -1,0 +1,146 @@
+"""One change from words to production, and every way it may end, on a real instance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.e2e.instance import Instance, git
+from tests.e2e.provider import Endpoint
+from tests.unit.examples.answers import known
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+Shop = tuple[str, Path]
+
+
+def says(name: str) -> str:
+    """The answer of that name as a model would write it."""
+    return known(name).answer.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def states(change: dict[str, Any]) -> dict[str, str]:
+    return {one["environment"]: one["state"] for one in change["environments"]}
+
+
+def price(url: str) -> int:
+    found = httpx.get(f"{url}/quote?items=mug:4", timeout=5, trust_env=False).json()
+    return int(found["shipping_cents"])
+
+
+def test_a_correct_code_change_reaches_prod_and_leaves_its_evidence(
+    instance: Instance, endpoint: Endpoint, shop: Shop
+) -> None:
+    name, folder = shop
+    endpoint.all_say(says("free-shipping"))
+    before = git(folder, "rev-parse", "HEAD")
+    change = instance.ended(instance.submit(name, known("free-shipping").intent))
+    assert change["state"] == "promoted", change["reasons"]
+    assert set(states(change).values()) == {"passed"}
+    assert change["consensus"]["score"] == 1.0
+    assert {gate["gate"]: gate["verdict"] for gate in change["gates"]} == dict.fromkeys(
+        ("build", "integration", "security", "policy", "evals", "canary"), "pass"
+    )
+    assert git(folder, "rev-list", "--count", f"{before}..HEAD") == "1", "one commit, no more"
+    message = git(folder, "log", "-1", "--format=%B")
+    assert f"Ripple-Change: {change['id']}" in message
+    assert ">= free_from_cents" in (folder / "checkout" / "pricing.py").read_text()
+    evidence = instance.json("change", "evidence", change["id"])["envelopes"]
+    assert len(evidence) == 8, "five gates and three canaries"
+    assert all(one["verified"] for one in evidence)
+    assert instance.json("audit", "verify")["ok"] is True
+
+
+def test_a_correct_config_change_reaches_prod(instance: Instance, endpoint: Endpoint, shop: Shop) -> None:
+    name, folder = shop
+    endpoint.all_say(says("quantity-limit"))
+    change = instance.ended(instance.submit(name, known("quantity-limit").intent, "--kind", "config"))
+    assert change["state"] == "promoted", change["reasons"]
+    assert change["consensus"]["method"] == "weighted_consensus/canonical_patch"
+    assert all(one["canonical"] for one in change["candidates"])
+    limits = json.loads((folder / "config" / "limits.json").read_text())
+    assert limits["max_quantity_per_line"] != 20
+
+
+@pytest.mark.parametrize("wrong", ["free-shipping-wrong", "quantity-limit-outside-its-schema"])
+def test_a_wrong_change_never_reaches_dev(instance: Instance, endpoint: Endpoint, shop: Shop, wrong: str) -> None:
+    name, folder = shop
+    endpoint.all_say(says(wrong))
+    before = git(folder, "rev-parse", "HEAD")
+    change = instance.ended(instance.submit(name, known(wrong).intent))
+    assert change["state"] == "rejected"
+    assert change["reasons"]
+    assert set(states(change).values()) == {"waiting"}
+    assert all(one["standing"] in ("refuted", "spoiled") and one["reasons"] for one in change["candidates"])
+    assert git(folder, "rev-parse", "HEAD") == before
+
+
+def test_two_answers_that_pass_the_same_tests_but_differ_are_no_consensus(
+    instance: Instance, endpoint: Endpoint, shop: Shop
+) -> None:
+    name, _ = shop
+    endpoint.all_say(says("free-shipping"), says("free-shipping-wrong-but-passing"))
+    change = instance.ended(instance.submit(name, known("free-shipping").intent))
+    assert change["state"] == "rejected"
+    assert change["consensus"]["contested"] is True
+    assert change["consensus"]["score"] < 0.6
+    assert change["consensus"]["details"]["distinguishing"], "an input that tells them apart is shown"
+
+
+def test_a_change_that_breaks_only_under_load_is_rolled_back_in_staging_and_held(
+    instance: Instance, endpoint: Endpoint, shop: Shop
+) -> None:
+    name, folder = shop
+    endpoint.all_say(says("slow-under-load"))
+    before = git(folder, "rev-parse", "HEAD")
+    change = instance.ended(instance.submit(name, known("slow-under-load").intent))
+    assert change["state"] == "rolled_back", change["reasons"]
+    assert states(change) == {"dev": "rolled_back", "qa": "rolled_back", "staging": "failed", "prod": "waiting"}
+    assert git(folder, "rev-parse", "HEAD") == before
+    application = instance.json("app", "show", name)
+    for environment in application["environments"]:
+        assert environment["stable"]["release"] != change["release"]
+        assert environment["canary"] is None
+    again = instance.ended(instance.submit(name, known("slow-under-load").intent))
+    assert again["state"] == "rejected"
+    assert any("held" in reason for reason in again["reasons"]), again["reasons"]
+
+
+def test_a_change_can_be_approved_cancelled_and_taken_back(
+    instance: Instance, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    from tests.e2e.instance import make_application, until
+
+    def ask_for_a_person(root: Path) -> None:
+        overlay = root / "environments" / "prod.yaml"
+        overlay.write_text(overlay.read_text().replace("require_approval: false", "require_approval: true"))
+
+    folder = make_application(tmp_path / "shop", "careful", ask_for_a_person)
+    assert instance.json("app", "add", str(folder))["state"] == "ready"
+    endpoint.all_say(says("free-shipping"))
+    first = instance.submit("careful", known("free-shipping").intent)
+
+    def awaiting(change: str) -> bool:
+        return states(instance.json("change", "show", change))["prod"] == "awaiting_approval"
+
+    until(lambda: awaiting(first), "the change waits for approval", 120)
+    instance.run("change", "cancel", first)
+    cancelled = instance.ended(first)
+    assert cancelled["state"] == "cancelled"
+    assert states(cancelled)["dev"] == "rolled_back"
+    instance.run("change", "unhold", cancelled["release"])
+    second = instance.submit("careful", known("free-shipping").intent)
+    until(lambda: awaiting(second), "the change waits for approval", 120)
+    instance.run("change", "approve", second, "prod")
+    assert instance.ended(second)["state"] == "promoted"
+    urls = {one["environment"]: one["url"] for one in instance.json("app", "show", "careful")["environments"]}
+    assert price(urls["prod"]) == 0
+    instance.run("change", "rollback", second)
+    until(lambda: price(urls["prod"]) > 0, "prod serves what ran before", 60)
+    until(
+        lambda: ">= free_from_cents" not in (folder / "checkout" / "pricing.py").read_text(),
+        "the commit is reverted",
+        60,
+    )

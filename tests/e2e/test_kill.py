@@ -1,0 +1,117 @@
+"""Killed at every step boundary of a change: the same outcome, and no effect twice."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from ripple.supervisor.client import SupervisorClient
+from tests.e2e.instance import Instance, git, make_application, until
+from tests.e2e.provider import CLOUD, LOCAL, Endpoint
+from tests.unit.examples.answers import known
+
+from ripple.model.errors import RippleError
+from ripple.model.paths import Home
+
+pytestmark = [pytest.mark.live, pytest.mark.kill, pytest.mark.timeout(600)]
+STEPS = 11
+ENVIRONMENTS = ("dev", "qa", "staging", "prod")
+SHORT = """
+canary: {{weight: 50, window_seconds: 2, interval_seconds: 0.5, min_samples: 5}}
+env: {{CHECKOUT_ENVIRONMENT: {0}}}
+"""
+
+
+def short_windows(root: Path) -> None:
+    for name in ENVIRONMENTS[1:]:
+        (root / "environments" / f"{name}.yaml").write_text(SHORT.format(name))
+
+
+class Watched:
+    """One change of one instance, seen through its database so that a dead API hides nothing."""
+
+    def __init__(self, instance: Instance, change: str) -> None:
+        self.instance = instance
+        self.change = change
+        self._database = instance.home / "state" / "ripple.db"
+
+    def rows(self, query: str, *values: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def ended(self) -> set[str]:
+        return {
+            row[0] for row in self.rows("SELECT step FROM steps WHERE change_id=? AND state='passed'", self.change)
+        }
+
+    def state(self) -> str:
+        return str(self.rows("SELECT state FROM changes WHERE id=?", self.change)[0][0])
+
+    def pid(self, component: str) -> int:
+        with contextlib.suppress(RippleError):
+            status = anyio.run(SupervisorClient(Home(self.instance.home)).status)
+            return next((row.pid or 0 for row in status.components if row.id == component), 0)
+        return 0
+
+    def kill_at_every_boundary(self, victim: str, seconds: float = 400) -> int:
+        """Kill ``victim`` once for each step that ends; returns how often."""
+        seen: set[str] = set()
+
+        def over() -> bool:
+            for step in sorted(self.ended() - seen):
+                seen.add(step)
+                os.kill(until(lambda: self.pid(victim), f"{victim} runs after {step}"), signal.SIGKILL)
+            return self.state() != "running"
+
+        until(over, "the change ends", seconds)
+        return len(seen)
+
+
+@pytest.fixture
+def own(endpoint: Endpoint) -> Iterator[Instance]:
+    with tempfile.TemporaryDirectory(prefix="rpl-", ignore_cleanup_errors=True) as folder:
+        running = Instance(Path(folder) / "home")
+        running.up()
+        for name in LOCAL:
+            running.provider(name, endpoint.url, tier="local")
+        for name in CLOUD:
+            running.provider(name, endpoint.url, tier="cloud")
+        try:
+            yield running
+        finally:
+            running.down()
+
+
+@pytest.mark.parametrize("victim", ["api", "worker", "temporal", "nats"])
+def test_a_change_ends_the_same_when_a_process_is_killed_at_every_boundary(
+    own: Instance, endpoint: Endpoint, tmp_path: Path, victim: str
+) -> None:
+    folder = make_application(tmp_path / "shop", "shop", short_windows)
+    assert own.json("app", "add", str(folder))["state"] == "ready"
+    before = git(folder, "rev-parse", "HEAD")
+    endpoint.all_say(known("free-shipping").answer.model_dump_json(by_alias=True, exclude_none=True))
+    endpoint.asked.clear()
+    watched = Watched(own, own.submit("shop", known("free-shipping").intent))
+    kills = watched.kill_at_every_boundary(victim)
+    assert kills >= STEPS - 1, "it was killed at every boundary but, at most, behind the last"
+    assert watched.state() == "promoted", watched.rows("SELECT reasons FROM changes WHERE id=?", watched.change)
+    assert git(folder, "rev-list", "--count", f"{before}..HEAD") == "1"
+    assert Counter(request["model"] for request in endpoint.asked) == Counter((*LOCAL, *CLOUD)), (
+        "nobody asked twice"
+    )
+    stable = watched.rows("SELECT environment FROM deployments WHERE application='shop' AND state='stable'")
+    assert Counter(row[0] for row in stable) == Counter(ENVIRONMENTS)
+    until(lambda: watched.pid("api"), "the API is back")
+    rows = [row for row in own.json("status")["components"] if row["id"].startswith("app.shop.")]
+    assert len(rows) == len(ENVIRONMENTS), [row["id"] for row in rows]
+    assert {row["restarts"] for row in rows} == {0}, "each release was started once per environment"
+    assert own.json("audit", "verify")["ok"] is True
