@@ -321,7 +321,7 @@ def test_tests_are_named_as_sentences() -> None:
 
 
 def sleeps(module: Module) -> Iterator[str]:
-    """A test that sleeps waits for luck; polling sleeps in a loop, and seeing nothing happen takes half a second."""
+    """A test that sleeps waits for luck; polling sleeps in a loop, seeing nothing happen takes half a second."""
     for function, _ in module.functions():
         if function.name.startswith("test_"):
             loops = [node for node in ast.walk(function) if isinstance(node, ast.While | ast.For | ast.AsyncFor)]

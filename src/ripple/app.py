@@ -18,7 +18,7 @@ from ripple.changes.flow import StepCall, StepResult
 from ripple.changes.journal import Journal, now
 from ripple.changes.service import Changes, Feed, Flows
 from ripple.changes.steps import admission, ending, gating, promotion, proposing, recording, reducing, trying
-from ripple.changes.steps.rooms import Rooms
+from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.voters import Voters
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
@@ -40,7 +40,7 @@ from ripple.planes.policy import Policy
 from ripple.planes.policy.regorus import RegorusPolicy
 from ripple.planes.records import Records
 from ripple.planes.records import tables as t
-from ripple.planes.sandbox import Sandbox
+from ripple.planes.sandbox import Sandbox, SandboxSpec
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
 from ripple.stack.root import project_root
 from ripple.stack.settings import Resolved, resolve
@@ -197,7 +197,7 @@ async def open_app(home: Home, process: str) -> App:
     events = Events(NatsEvents(f"nats://127.0.0.1:{_port(home, 'nats', 'client')}"))
     await events.open()
     supervisor = SupervisorClient(home)
-    sandbox = Sandbox(BubblewrapSandbox())
+    sandbox = Sandbox(BubblewrapSandbox(), functools.partial(_permit, governor))
     objects = Objects.local(home.objects)
     edge = Edge(socket_folder(home) / "caddy.sock", home.logs / "edge")
     journal = Journal(records, events)
@@ -261,6 +261,14 @@ def free_ports(count: int) -> list[int]:
 def temporal_endpoint(home: Home) -> str:
     """``host:port`` of the durable-flow server of this instance."""
     return f"127.0.0.1:{_port(home, 'temporal', 'grpc')}"
+
+
+async def _permit(governor: Governor, spec: SandboxSpec, rungs: tuple[str, ...]) -> None:
+    """Policy's word on one sandboxed run, written down before it starts."""
+    asked = {"rung_wanted": spec.rung or rungs[0], "rungs_available": list(rungs), "network": spec.network}
+    await governor.require(
+        WORKER, "ripple/sandbox", asked, action="sandbox.run", resource=f"command/{spec.command[0]}"
+    )
 
 
 async def _connect(home: Home) -> Any:

@@ -1,7 +1,7 @@
 """The policy plane, written once and run against every driver: same questions, same answers, no by default.
 
-The reference is Open Policy Agent itself. No build of it can be imported by this project's Python, so the comparison
-with it is reported as not run.
+The reference is Open Policy Agent itself. No build of it can be imported by this project's Python, so the
+comparison with it is reported as not run.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 MAX_INTENT_CHARACTERS = 8_000
 POLL_SECONDS = 1.0
 START_DEADLINE = timedelta(seconds=3)
+DECIDE_SECONDS = timedelta(seconds=4)
+"""How long a worker may take to say what comes next; a killed one's turn goes to another after this."""
 
 
 class Flows:
@@ -66,6 +68,7 @@ class Flows:
                 task_queue=TASK_QUEUE,
                 id_reuse_policy=reuse,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                task_timeout=DECIDE_SECONDS,
                 rpc_timeout=START_DEADLINE,
             )
         except WorkflowAlreadyStartedError:

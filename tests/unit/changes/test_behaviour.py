@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.examples.answers import apply, known  # type: ignore[attr-defined]
+from tests.unit.examples.answers import apply, known
 
 from ripple.changes.behaviour import Comparison, compare_trees
 from ripple.delivery.application import load_application

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.examples.answers import apply, known  # type: ignore[attr-defined]
+from tests.unit.examples.answers import apply, known
 
 from ripple.changes.trial import UNUSABLE, Trial, run_integration, run_trial, run_written_test
 from ripple.delivery.application import load_application

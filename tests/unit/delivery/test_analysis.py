@@ -11,7 +11,6 @@ from typing import Any
 
 import anyio
 import pytest
-from ripple.supervisor.client import SupervisorClient
 from sqlalchemy import insert
 from tests.unit.delivery.conftest import Caddy, Instance
 
@@ -30,6 +29,7 @@ from ripple.planes.records import Records
 from ripple.planes.records import tables as t
 from ripple.planes.sandbox import Sandbox
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
+from ripple.supervisor.client import SupervisorClient
 
 MANIFEST = ApplicationManifest.model_validate(
     {

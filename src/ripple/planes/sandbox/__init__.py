@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -38,11 +39,16 @@ class SandboxDriver(Protocol):
         ...
 
 
+Permit = Callable[[SandboxSpec, tuple[str, ...]], Awaitable[object]]
+"""Asked before each run, with the rungs there are; it raises Refused when the run may not start."""
+
+
 class Sandbox:
     """The one sandbox the rest of Ripple sees: checks the spec, holds the deadline, turns failures into errors."""
 
-    def __init__(self, driver: SandboxDriver) -> None:
+    def __init__(self, driver: SandboxDriver, permit: Permit | None = None) -> None:
         self._driver = driver
+        self._permit = permit
 
     async def rungs(self) -> tuple[str, ...]:
         """The isolation rungs this machine really offers, strongest first; () when none."""
@@ -53,13 +59,15 @@ class Sandbox:
 
         Raises:
             Invalid: the spec is unusable.
-            Refused: the wanted rung, or any rung at all, is not available here.
+            Refused: the wanted rung, or any rung at all, is not available here, or ``permit`` says no.
             Unavailable: the driver failed.
         """
         _check(spec)
         available = await self.rungs()
         if not available or (spec.rung is not None and spec.rung not in available):
             raise Refused(_no_rung(spec.rung, available))
+        if self._permit is not None:
+            await self._permit(spec, available)
         try:
             async with asyncio.timeout(spec.limits.wall_seconds + TEARDOWN_SECONDS):
                 return await self._driver.run(spec)
