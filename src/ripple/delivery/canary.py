@@ -6,8 +6,9 @@ Rules of :func:`analyse`. *Surely* means: by an exact one-sided test at 1 %, so 
   - surely more of its requests fail than the objective allows, and at least two did; or
   - surely more of them fail than of the baseline's (Fisher); or
   - with enough requests, surely more than 5 % of them are slower than the objective's p95; or
-  - with enough requests on both sides, its p95 is more than 1.5 times and 20 ms above the baseline's, and surely
-    more than 5 % of its requests are slower than that.
+  - with enough requests on both sides, its p95 is more than 1.5 times and 20 ms above the baseline's, surely more
+    than 5 % of its requests are slower than that, and its median is that far above the baseline's too: requests
+    that wait for one hiccup of the machine are slow together, so a slow tail alone is no proof against a canary.
 - At the end of the window a canary with enough requests fails when its error rate or p95 is above the objective.
 - At the end of the window a canary with too few requests is inconclusive; before the end it always is.
 - Otherwise it passes. Without a baseline only the objective counts. The order of requests never matters.
@@ -171,11 +172,17 @@ def _surely_slow(canary: Window, baseline: Window | None, slo: Slo, min_samples:
             f"the canary's p95 is {p95:.3f} s, above the objective of {slo.latency_p95_seconds_max:.3f} s"
         )
     if baseline is not None and len(baseline.seconds) >= min_samples:
-        usual = percentile(sorted(baseline.seconds), 0.95)
-        limit = max(usual * SLOWER_FACTOR, usual + SLOWER_SECONDS)
-        if p95 > limit and _mostly_above(ordered, limit):
+        others = sorted(baseline.seconds)
+        usual = percentile(others, 0.95)
+        limit = _clearly_above(usual)
+        slower = percentile(ordered, 0.5) > _clearly_above(percentile(others, 0.5))
+        if p95 > limit and slower and _mostly_above(ordered, limit):
             reasons.append(f"the canary's p95 is {p95:.3f} s, the baseline's {usual:.3f} s")
     return reasons
+
+
+def _clearly_above(seconds: float) -> float:
+    return max(seconds * SLOWER_FACTOR, seconds + SLOWER_SECONDS)
 
 
 def _mostly_above(values: Sequence[float], limit: float) -> bool:

@@ -102,6 +102,14 @@ def test_a_slower_canary_fails_only_when_it_is_much_slower() -> None:
     assert analyse(Observed(window(100, 0, 0.015), quick), SLO, 20, ended=True).verdict is Verdict.PASS
 
 
+def test_a_burst_of_requests_that_wait_together_is_no_slower_canary() -> None:
+    hiccup = Window(180, 0, (0.008,) * 156 + (0.12,) * 24)
+    steady = Window(180, 0, (0.008,) * 180)
+    assert analyse(Observed(hiccup, steady), SLO, 20, ended=True).verdict is Verdict.PASS
+    slower = Window(180, 0, (0.09,) * 156 + (0.12,) * 24)
+    assert analyse(Observed(slower, steady), SLO, 20, ended=False).verdict is Verdict.FAIL
+
+
 def test_a_canary_that_turns_slow_is_seen_in_the_last_seconds() -> None:
     found = analyse(Observed(window(1_000), window(4_000), window(20, 0, 0.5), window(80)), SLO, 20, ended=False)
     assert found.verdict is Verdict.FAIL
