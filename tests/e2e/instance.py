@@ -71,22 +71,10 @@ class Instance:
     def provider(
         self, name: str, url: str, *, tier: str = "cloud", weight: float = 1.0, lineage: str = ""
     ) -> None:
-        """Configure a model endpoint."""
-        extra = ("--lineage", lineage) if lineage else ()
-        self.run(
-            "provider",
-            "add",
-            name,
-            "--tier",
-            tier,
-            "--base-url",
-            url,
-            "--model",
-            name,
-            "--weight",
-            str(weight),
-            *extra,
-        )
+        """Configure a model endpoint, as the console's form does."""
+        row = {"name": name, "tier": tier, "base_url": url, "model": name, "weight": weight}
+        answer = self.api.post("/api/providers", json={**row, "lineage": lineage or None})
+        assert answer.status_code == 201, answer.text
 
     def submit(self, app: str, intent: str, *extra: str) -> str:
         """Ask for a change; its id."""

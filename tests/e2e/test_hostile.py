@@ -35,7 +35,10 @@ def hang(request: dict[str, Any]) -> str:
 
 
 def linked(root: Path) -> None:
+    """A link that an answer could follow, and little patience with tests that never end."""
     (root / "stock").symlink_to("data")
+    manifest = root / "ripple.app.yaml"
+    manifest.write_text(manifest.read_text().replace("timeout_seconds: 60", "timeout_seconds: 10"))
 
 
 def test_every_hostile_answer_loses_for_its_own_reason(
@@ -48,7 +51,10 @@ def test_every_hostile_answer_loses_for_its_own_reason(
     port = endpoint.url.rsplit(":", 1)[1].removesuffix("/v1")
     always = edits(
         {"path": "checkout/pricing.py", "find": GOOD[0], "replace": "    if True:"},
-        {"path": "tests/unit/test_pricing.py", "content": "def test_all_is_well():\n    assert True\n"},
+        *(
+            {"path": f"tests/unit/test_{name}.py", "content": "def test_all_is_well():\n    assert True\n"}
+            for name in ("pricing", "quote")
+        ),
     )
     endpoint.replies = {
         "local-1": hang,
@@ -73,7 +79,7 @@ def test_every_hostile_answer_loses_for_its_own_reason(
         "local-5": ("spoiled", ".git"),
         "local-6": ("spoiled", "link"),
         "local-7": ("refuted", "unit"),
-        "local-8": ("refuted", "s"),
+        "local-8": ("refuted", "10 s"),
         "cloud-1": ("refuted", "base"),
         "cloud-2": ("refuted", "unit"),
     }

@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 from tests.e2e.instance import Instance, make_application
+from tests.e2e.provider import Endpoint
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 COMPONENT_KEYS = {
@@ -101,6 +102,22 @@ def test_an_unknown_key_in_an_application_names_the_nearest_one(
     done = pair[0].run("app", "add", str(folder), check=False)
     assert done.returncode == 1
     assert "'toolchain'" in done.stderr
+
+
+def test_a_provider_is_added_asked_and_removed_by_its_verbs(
+    pair: tuple[Instance, Instance], endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pair[0].env, "TEST_MODEL_KEY", "sk-very-secret")
+    endpoint.replies["verbose"] = "four"
+    told = ("--tier", "cloud", "--base-url", endpoint.url, "--model", "verbose", "--weight", "1.2")
+    pair[0].run("provider", "add", "verbose", *told, "--key-env", "TEST_MODEL_KEY")
+    assert pair[0].json("provider", "test", "verbose")["ok"] is True
+    listed = pair[0].run("provider", "list", "--json").stdout
+    assert "verbose" in listed
+    assert "sk-very-secret" not in listed
+    assert b"sk-very-secret" not in (pair[0].home / "state" / "ripple.db").read_bytes()
+    pair[0].run("provider", "remove", "verbose")
+    assert "verbose" not in pair[0].run("provider", "list", "--json").stdout
 
 
 def test_a_restarted_component_is_ready_again(pair: tuple[Instance, Instance]) -> None:
