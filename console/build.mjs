@@ -1,16 +1,20 @@
 /**
  * Builds dist/: SWC compiles each TypeScript file, esbuild bundles, minifies and shakes the result.
  *
- * The same sources give the same bytes: names carry no hash, nothing records a time or a path.
+ * - The same sources give the same bytes: names carry no hash, nothing records a time or a path.
+ * - A build that fails leaves the pages that are being served as they were.
  */
 import { transform } from "@swc/core";
 import { build, version } from "esbuild";
-import { cp, mkdir, readFile, rm, stat } from "node:fs/promises";
+import { cp, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(fileURLToPath(import.meta.url));
-const out = join(root, "dist");
+const dist = join(root, "dist");
+// Beside the packages: on the same file system, and ignored by version control already.
+const out = join(root, "node_modules", ".dist");
+const before = join(root, "node_modules", ".dist-before");
 const compiled = [];
 
 const swc = {
@@ -45,7 +49,11 @@ await mkdir(out, { recursive: true });
 await cp(join(root, "static"), out, { recursive: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { app: "src/main.tsx", theme: "src/theme-start.ts", "app.css": "src/style/app.css" },
+  entryPoints: [
+    { in: "src/main.tsx", out: "app" },
+    { in: "src/theme-start.ts", out: "theme" },
+    { in: "src/style/app.css", out: "app" },
+  ],
   entryNames: "[name]",
   outdir: out,
   bundle: true,
@@ -58,6 +66,12 @@ await build({
   plugins: [swc],
   logLevel: "warning",
 });
-const size = (await stat(join(out, "app.js"))).size;
+await rm(before, { recursive: true, force: true });
+await rename(dist, before).catch((error) => {
+  if (error.code !== "ENOENT") throw error;
+});
+await rename(out, dist);
+await rm(before, { recursive: true, force: true });
+const size = (await stat(join(dist, "app.js"))).size;
 console.log(`swc compiled ${compiled.length} files`);
 console.log(`esbuild ${version} bundled app.js, ${size} bytes`);

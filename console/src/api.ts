@@ -32,7 +32,7 @@ export interface Status {
 export interface ApplicationEnvironment {
   environment: string;
   url: string;
-  stable: { release: string; commit: string; at: string } | null;
+  stable: { release: string; commit: string; at: string; component: string } | null;
   canary: { release: string; commit: string; weight: number } | null;
   healthy: boolean | null;
 }
@@ -43,8 +43,8 @@ export interface Application {
   branch: string;
   head: string;
   environments: ApplicationEnvironment[];
-  state?: "adopting" | "ready" | "failed";
-  reasons?: string[];
+  state: "adopting" | "ready" | "failed";
+  reasons: string[];
 }
 
 export type Tier = "local" | "cloud";
@@ -55,6 +55,7 @@ export interface Voter {
   weight: number;
   lineage: string;
   present: boolean;
+  /** Why it would not vote: not here, or only in reserve. */
   reason: string;
 }
 
@@ -63,6 +64,7 @@ export interface InferencePolicy {
   local_min: number;
   cloud_min: number;
   allowed: boolean;
+  /** What stands against it now, also when policy allows it: too few voters are here. */
   reasons: string[];
   voters: Voter[];
 }
@@ -98,6 +100,7 @@ export interface StepRecord {
   started_at: string;
   ended_at: string | null;
   duration_seconds: number | null;
+  outside_seconds: number;
   inputs: Record<string, unknown>;
   outputs: Record<string, unknown>;
   reasons: string[];
@@ -159,7 +162,8 @@ export interface Gate {
   subject: string;
   at: string;
   duration_seconds: number;
-  envelope_id: number;
+  /** Only a snapshot knows it; the event of a fresh gate does not. */
+  envelope_id?: number;
 }
 
 export interface Scan {
@@ -174,7 +178,8 @@ export interface Traffic {
   requests: number;
   errors: number;
   error_rate: number;
-  p95_seconds: number | null;
+  p50_seconds: number;
+  p95_seconds: number;
 }
 
 export interface Slo {
@@ -187,9 +192,9 @@ export interface Sample {
   at: string;
   canary: Traffic;
   baseline: Traffic | null;
-  verdict: Verdict | string;
+  verdict: Verdict;
   reasons: string[];
-  slo?: Slo;
+  elapsed_seconds: number;
 }
 
 export type EnvironmentState =
@@ -224,6 +229,7 @@ export interface Envelope {
   environment: string | null;
   envelope: unknown;
   verified: boolean;
+  reason: string;
 }
 
 export interface Provider {
@@ -234,8 +240,9 @@ export interface Provider {
   model: string;
   weight: number;
   lineage: string;
-  key_env?: string | null;
-  has_key?: boolean;
+  priority: number;
+  key_env: string | null;
+  has_key: boolean;
 }
 
 export interface NewProvider {
@@ -290,10 +297,30 @@ export interface AuditVerdict {
   ok: boolean;
   entries: number;
   head: string;
+  broken_at: number | null;
   reason: string;
 }
 
 export interface NodeKey {
   key_id: string;
   public_key_pem: string;
+}
+
+export interface Span {
+  id: number;
+  trace_id: string;
+  span_id: string;
+  parent_id: string | null;
+  name: string;
+  /** Since 1970. */
+  start_ns: number;
+  end_ns: number;
+  status: "ok" | "error";
+  attributes: Record<string, unknown>;
+}
+
+export interface Setting {
+  key: string;
+  value: unknown;
+  source: string;
 }

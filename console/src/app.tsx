@@ -35,7 +35,7 @@ function Content({ route: { page, argument, query } }: { route: Route }) {
     case "ask":
       return <AskPage application={query["application"] ?? ""} intent={query["intent"] ?? ""} />;
     case "changes":
-      return <ChangesPage application={query["application"] ?? ""} />;
+      return <ChangesPage key={query["application"] ?? ""} application={query["application"] ?? ""} />;
     case "change":
       return <ChangePage id={argument} />;
     case "models":

@@ -29,10 +29,11 @@ export function niceCeiling(value: number): number {
   return step * power;
 }
 
-export function scaleFor(series: Point[][], limit: number | null, box: Box): Scale {
+/** `least` is the lowest top of the scale: without it a line of zeros would be drawn against the whole of one. */
+export function scaleFor(series: Point[][], limit: number | null, box: Box, least = 0): Scale {
   const points = series.flat();
   const highest = Math.max(limit ?? 0, ...points.map((point) => point.y ?? 0));
-  const top = niceCeiling(highest * 1.1);
+  const top = niceCeiling(Math.max(highest * 1.1, least));
   const last = Math.max(1, ...points.map((point) => point.x));
   const width = box.width - box.left - box.right;
   const height = box.height - box.top - box.bottom;

@@ -51,10 +51,11 @@ async function reach(method: string, path: string, body: unknown, ms: number): P
 export function refusal(status: number, text: string, what: string): ApiError {
   try {
     const { error } = JSON.parse(text) as { error: { code: string; message: string; retryable: boolean } };
-    return new ApiError(status, error.code, error.message, Boolean(error.retryable));
+    if (error.message) return new ApiError(status, error.code, error.message, Boolean(error.retryable));
   } catch {
-    return new ApiError(status, "unknown", `${what} failed with status ${status}; see the log of the API`, status >= 500);
+    // Not the API's own answer: a proxy's page, or nothing at all.
   }
+  return new ApiError(status, "unknown", `${what} failed with status ${status}; see the log of the API`, status >= 500);
 }
 
 const part = encodeURIComponent;
@@ -104,3 +105,6 @@ export const audit = (q: string, before?: number) =>
   request<api.AuditPage>("GET", `/audit?limit=50&q=${part(q)}${before === undefined ? "" : `&before=${before}`}`);
 export const verifyAudit = () => request<api.AuditVerdict>("GET", "/audit/verify", undefined, 120_000);
 export const nodeKey = () => request<api.NodeKey>("GET", "/audit/key");
+
+export const trace = (id: string) => request<{ spans: api.Span[] }>("GET", `/traces/${part(id)}`);
+export const settings = () => request<{ settings: api.Setting[] }>("GET", "/config");

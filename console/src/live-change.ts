@@ -3,6 +3,7 @@
  *
  * - The stream replays from the start, so an event may be older than the snapshot: it never undoes an ending.
  * - A step, candidate, gate or environment is replaced by its newer form, never listed twice.
+ * - A gate's event does not know its envelope: what the snapshot knows of it stays.
  */
 import type { Candidate, Change, ChangeEnvironment, ChangeSummary, Gate, Sample, StepRecord } from "./api.ts";
 import { STEPS } from "./words.ts";
@@ -32,7 +33,8 @@ function applyEvent(live: LiveChange, event: ChangeEvent): LiveChange {
     }
     case "gate": {
       const gate = event.data as Gate;
-      return { ...live, change: { ...change, gates: replaced(change.gates, gate, gateKey) } };
+      const known = change.gates.find((one) => gateKey(one) === gateKey(gate));
+      return { ...live, change: { ...change, gates: replaced(change.gates, { ...known, ...gate }, gateKey) } };
     }
     case "environment": {
       const found = event.data as ChangeEnvironment;
@@ -50,6 +52,11 @@ function applyEvent(live: LiveChange, event: ChangeEvent): LiveChange {
 /** A fresh snapshot wins over everything but the samples, which only the stream carries. */
 export function withSnapshot(live: LiveChange | null, change: Change): LiveChange {
   return { change, samples: live?.samples ?? [] };
+}
+
+/** A promoted change keeps its state when it is taken back later; its environments say so. */
+export function isTakenBack(change: Change): boolean {
+  return change.state === "promoted" && change.environments.some((one) => one.state === "rolled_back");
 }
 
 export function currentStep(change: Change): string | null {
@@ -80,9 +87,10 @@ function withSample(live: LiveChange, sample: Sample): LiveChange {
   const known = live.samples.some((one) => one.environment === sample.environment && one.at === sample.at);
   if (known) return live;
   const analysis = { canary: sample.canary, baseline: sample.baseline };
-  const environments = live.change.environments.map((one) =>
-    one.environment === sample.environment ? { ...one, analysis } : one,
-  );
+  const environments = live.change.environments.map((one) => {
+    if (one.environment !== sample.environment) return one;
+    return { ...one, analysis, state: one.state === "deploying" ? ("canary" as const) : one.state };
+  });
   return { change: { ...live.change, environments }, samples: [...live.samples, sample] };
 }
 
@@ -91,8 +99,9 @@ function replaced<T>(all: T[], item: T, key: (one: T) => unknown): T[] {
   return at < 0 ? [...all, item] : all.with(at, item);
 }
 
-function gateKey(gate: Gate): string {
-  return gate.envelope_id === undefined ? `${gate.gate}/${gate.environment}/${gate.at}` : String(gate.envelope_id);
+/** One verdict: a gate judges one subject in one environment at one moment. */
+export function gateKey(gate: Gate): string {
+  return `${gate.gate}/${gate.environment}/${gate.at}`;
 }
 
 function order(step: string): number {

@@ -7,7 +7,8 @@ import { Icon, type IconName } from "./parts/icon.tsx";
 import { Toasts } from "./parts/toasts.tsx";
 import { type PageName, href, route } from "./router.ts";
 import { session } from "./session.ts";
-import { type Theme, chooseTheme, theme } from "./theme.ts";
+import { chooseTheme, theme } from "./theme.ts";
+import type { Theme } from "./theme-kept.ts";
 
 const PLACES: { page: PageName; link: string; text: string; icon: IconName; also?: PageName }[] = [
   { page: "overview", link: "", text: "Overview", icon: "overview" },

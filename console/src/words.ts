@@ -18,6 +18,9 @@ export const CHANGE_STATES: Record<ChangeState, Word> = {
   cancelled: word("Cancelled", "quiet"),
 };
 
+/** A promoted change that is in production no more. */
+export const TAKEN_BACK: Word = word("Taken back", "warn");
+
 export const STEP_STATES: Record<StepState | "pending", Word> = {
   pending: word("Not started", "quiet"),
   running: word("Running", "busy"),

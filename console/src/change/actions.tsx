@@ -1,7 +1,8 @@
 /** What a person may do with a change. Each button first says what will happen. */
 import type { Change } from "../api.ts";
-import { approve, cancel, rollBack, unhold } from "../client.ts";
+import { approve, cancel, change as getChange, rollBack, unhold } from "../client.ts";
 import { short } from "../format.ts";
+import { isTakenBack } from "../live-change.ts";
 import { ConfirmButton } from "../parts/dialog.tsx";
 import { say } from "../toast.ts";
 
@@ -10,6 +11,7 @@ interface ActionProps {
   reload: () => Promise<void>;
 }
 
+const TAKE_BACK_MS = 60_000;
 const DEPLOYED = new Set(["canary", "deploying", "passed"]);
 
 export function ChangeActions({ change, reload }: ActionProps) {
@@ -19,7 +21,7 @@ export function ChangeActions({ change, reload }: ActionProps) {
   return (
     <>
       {running && waiting.map((one) => <Approve key={one.environment} change={change} reload={reload} environment={one.environment} />)}
-      {((running && deployed.length > 0) || change.state === "promoted") && <RollBack change={change} reload={reload} deployed={deployed} />}
+      {((running && deployed.length > 0) || (change.state === "promoted" && !isTakenBack(change))) && <RollBack change={change} reload={reload} deployed={deployed} />}
       {running && <Cancel change={change} reload={reload} />}
       {mayBeHeld(change) && <ReleaseHold reload={reload} release={change.release ?? ""} />}
     </>
@@ -44,6 +46,7 @@ function RollBack({ change, reload, deployed }: ActionProps & { deployed: string
   const act = async () => {
     await rollBack(change.id);
     say("The roll-back was asked for.");
+    if (change.state === "promoted") await takenBack(change.id);
     await reload();
   };
   return (
@@ -78,6 +81,15 @@ function ReleaseHold({ reload, release }: Pick<ActionProps, "reload"> & { releas
       <p>Release <code>{short(release)}</code> failed its canary, so Ripple refuses to deploy the same content again. Without the hold, a later change with this content may be deployed, canary and all. Nothing is deployed now.</p>
     </ConfirmButton>
   );
+}
+
+/** Taking back a change that has ended is a task of its own, and no events come of an ended change. */
+async function takenBack(id: string): Promise<void> {
+  const deadline = Date.now() + TAKE_BACK_MS;
+  while (!isTakenBack(await getChange(id))) {
+    if (Date.now() > deadline) throw new Error("This change is still being taken back; look again in a moment.");
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
 }
 
 /** An API that does not say whether a release is held leaves it to what happened: a failed canary holds. */

@@ -2,17 +2,18 @@
 import type { Sample, Traffic } from "../api.ts";
 import { type Box, type Point, linePath, scaleFor } from "../chart.ts";
 
-const BOX: Box = { width: 340, height: 150, left: 46, right: 10, top: 12, bottom: 24 };
+const BOX: Box = { width: 280, height: 140, left: 48, right: 10, top: 12, bottom: 24 };
 
 interface ChartProps {
   title: string;
   samples: Sample[];
   value: (traffic: Traffic) => number | null;
   limit: number | null;
+  least: number;
   show: (value: number) => string;
 }
 
-export function CanaryChart({ title, samples, value, limit, show }: ChartProps) {
+export function CanaryChart({ title, samples, value, limit, least, show }: ChartProps) {
   const start = Date.parse(samples[0]?.at ?? "");
   const series = (pick: (sample: Sample) => Traffic | null): Point[] =>
     samples.map((one) => {
@@ -21,7 +22,7 @@ export function CanaryChart({ title, samples, value, limit, show }: ChartProps) 
     });
   const canary = series((one) => one.canary);
   const baseline = series((one) => one.baseline);
-  const scale = scaleFor([canary, baseline], limit, BOX);
+  const scale = scaleFor([canary, baseline], limit, BOX, least);
   const ticks = [0, scale.top / 2, scale.top];
   const right = BOX.width - BOX.right;
   return (

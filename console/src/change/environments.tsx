@@ -16,8 +16,8 @@ export function Environments({ change, samples }: { change: Change; samples: Sam
       <ol class="pipeline">
         {change.environments.map((one) => <Stage key={one.environment} stage={one} />)}
       </ol>
-      {[...tried].reverse().map((one) => (
-        <CanaryPanel key={one.environment} stage={one} samples={samples.filter((sample) => sample.environment === one.environment)} slo={sloOf(change, one, samples)} />
+      {[...tried].reverse().map((one, index) => (
+        <CanaryPanel key={one.environment} stage={one} newest={index === 0} samples={samples.filter((sample) => sample.environment === one.environment)} slo={one.slo ?? null} />
       ))}
     </section>
   );
@@ -30,29 +30,37 @@ function Stage({ stage }: { stage: ChangeEnvironment }) {
       <Chip word={wordFor(ENVIRONMENT_STATES, stage.state)} />
       {stage.release && <p class="place-release"><CopyText text={stage.release} label="release" /></p>}
       {stage.state !== "passed" && <Reasons reasons={stage.reasons} />}
-      {stage.url && stage.state !== "waiting" && <a href={stage.url} rel="noreferrer">Open <Icon name="out" /></a>}
+      {stage.url && stage.state !== "waiting" && <a href={stage.url} rel="noreferrer">Open<Icon name="out" /></a>}
     </li>
   );
 }
 
-function CanaryPanel({ stage, samples, slo }: { stage: ChangeEnvironment; samples: Sample[]; slo: Slo | null }) {
+interface PanelProps {
+  stage: ChangeEnvironment;
+  /** Only the newest canary is open: the vote below it is what one scrolls for. */
+  newest: boolean;
+  samples: Sample[];
+  slo: Slo | null;
+}
+
+function CanaryPanel({ stage, newest, samples, slo }: PanelProps) {
   const last = samples.at(-1);
   const canary = last?.canary ?? stage.analysis?.canary;
   const baseline = last?.baseline ?? stage.analysis?.baseline ?? null;
   return (
-    <div class="card canary" data-canary={stage.environment}>
-      <div class="card-head">
+    <details class="card canary-panel" data-canary={stage.environment} open={newest}>
+      <summary>
         <h3>Canary in {stage.environment}</h3>
-        {last && stage.state === "canary" && <span class="muted">{last.reasons[0] ?? ""}</span>}
-      </div>
-      {canary && <Numbers canary={canary} baseline={baseline} slo={slo} />}
+        {(stage.state === "canary" || !newest) && <span class="muted">{last?.reasons[0] ?? ""}</span>}
+      </summary>
       {samples.length > 1 && (
         <div class="charts">
-          <CanaryChart title="Error rate" samples={samples} value={(one) => one.error_rate} limit={slo?.error_rate_max ?? null} show={(value) => percent(value, 1)} />
-          <CanaryChart title="95th percentile latency" samples={samples} value={(one) => one.p95_seconds} limit={slo?.latency_p95_seconds_max ?? null} show={seconds} />
+          <CanaryChart title="Error rate" samples={samples} value={(one) => one.error_rate} limit={slo?.error_rate_max ?? null} least={0.02} show={(value) => percent(value, 1)} />
+          <CanaryChart title="95th percentile latency" samples={samples} value={(one) => one.p95_seconds} limit={slo?.latency_p95_seconds_max ?? null} least={0.01} show={seconds} />
         </div>
       )}
-    </div>
+      {canary && <Numbers canary={canary} baseline={baseline} slo={slo} />}
+    </details>
   );
 }
 
@@ -78,11 +86,4 @@ function Row({ name, mark, traffic }: { name: string; mark: string; traffic: Tra
       <td>{traffic.requests}</td><td>{traffic.errors}</td><td>{percent(traffic.error_rate, 1)}</td><td>{seconds(traffic.p95_seconds)}</td>
     </tr>
   );
-}
-
-/** The limit travels with the samples, the environment or the canary gate's data, whichever the API sends. */
-function sloOf(change: Change, stage: ChangeEnvironment, samples: Sample[]): Slo | null {
-  const sampled = samples.find((one) => one.environment === stage.environment && one.slo)?.slo;
-  const gate = change.gates.find((one) => one.gate === "canary" && one.environment === stage.environment);
-  return sampled ?? stage.slo ?? (gate?.data["slo"] as Slo | undefined) ?? null;
 }

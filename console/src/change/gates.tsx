@@ -1,6 +1,7 @@
 /** The gates' evidence: verdict, reasons, what was seen, and whether the signature holds. */
 import type { Envelope, Gate, Scan } from "../api.ts";
 import { seconds } from "../format.ts";
+import { gateKey } from "../live-change.ts";
 import { Chip } from "../parts/chip.tsx";
 import { CopyText } from "../parts/copy-text.tsx";
 import { Facts } from "../parts/facts.tsx";
@@ -16,7 +17,7 @@ export function Gates({ gates, envelopes }: { gates: Gate[]; envelopes: Envelope
       {gates.length === 0 && <p class="muted placeholder">No gate has judged this change yet. A gate without evidence says no.</p>}
       <ul class="gates">
         {gates.map((gate) => (
-          <GateRow key={gate.envelope_id} gate={gate} envelope={envelopes.find((one) => one.id === gate.envelope_id)} />
+          <GateRow key={gateKey(gate)} gate={gate} envelope={envelopes.find((one) => one.id === gate.envelope_id)} />
         ))}
       </ul>
     </section>
@@ -50,7 +51,7 @@ function Seal({ envelope }: { envelope: Envelope | undefined }) {
   if (!envelope) return <span class="seal muted">not checked yet</span>;
   return envelope.verified
     ? <span class="seal good"><Icon name="seal" /> signature verified</span>
-    : <span class="seal bad"><Icon name="bang" /> signature does not hold</span>;
+    : <span class="seal bad"><Icon name="bang" /> not proven{envelope.reason && `: ${envelope.reason}`}</span>;
 }
 
 function Scans({ scans }: { scans: Scan[] }) {

@@ -1,14 +1,15 @@
 /** Keeps one change up to date: a snapshot, then the live events, then the snapshot again when it matters. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Envelope } from "../api.ts";
-import { change as getChange, evidence, samples as getSamples } from "../client.ts";
+import { ApiError, change as getChange, evidence, samples as getSamples } from "../client.ts";
 import { type FeedState, follow } from "../feed.ts";
 import { type ChangeEvent, type LiveChange, applyEvents, withSnapshot } from "../live-change.ts";
 import { noticeSignedOut } from "../session.ts";
 
 /** The vote's result and signed envelopes come with the snapshot alone; these events say there may be more. */
-const WORTH_A_SNAPSHOT = new Set(["step", "gate", "state", "environment"]);
+const WORTH_A_SNAPSHOT = new Set(["step", "gate", "state", "environment", "rebase"]);
 const SETTLE_MS = 500;
+const RETRY_MS = 3000;
 
 export interface WatchedChange {
   live: LiveChange | null;
@@ -26,6 +27,7 @@ export function useChange(id: string): WatchedChange {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
 
   const reload = useCallback(async () => {
+    clearTimeout(timer.current);
     try {
       const [change, signed] = await Promise.all([getChange(id), evidence(id)]);
       setEnvelopes(signed.envelopes);
@@ -34,6 +36,7 @@ export function useChange(id: string): WatchedChange {
     } catch (failure) {
       noticeSignedOut(failure);
       setError(failure as Error);
+      if (failure instanceof ApiError && failure.retryable) timer.current = setTimeout(() => void reload(), RETRY_MS);
     }
   }, [id]);
 
@@ -66,7 +69,8 @@ export function useChange(id: string): WatchedChange {
       events: receive,
       state: (state) => {
         setFeed(state);
-        if (state === "ended") soon();
+        // Also after a lost connection: an error from that time would stay on the page else.
+        if (state === "ended" || state === "live") soon();
       },
     });
   }, [id, known, running, receive, soon]);

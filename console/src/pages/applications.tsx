@@ -16,6 +16,10 @@ import { href } from "../router.ts";
 import { say } from "../toast.ts";
 import type { Word } from "../words.ts";
 
+/** The example is no repository of its own, so a copy of it becomes one. */
+const EXAMPLE = { path: "examples/checkout", copy: true };
+const NOTHING = { path: "", copy: false };
+
 export function ApplicationsPage() {
   const { data, error, reload } = useResource(applications, "applications", 3000);
   const found = data?.applications ?? [];
@@ -23,13 +27,14 @@ export function ApplicationsPage() {
     <Page
       title="Applications"
       lead="What runs where. A release moves from left to right and skips nothing."
-      actions={<AddApplication added={reload} />}
+      actions={<AddApplication label="Add an application" start={NOTHING} added={reload} />}
     >
       {error && <ErrorNotice error={error} retry={() => void reload()} />}
       {!data && !error && <Loading what="the applications" />}
       {data && found.length === 0 && (
         <Empty title="No application yet">
-          <p>Add a Git repository that has a <code>ripple.app.yaml</code>. The folder <code>examples/checkout</code> beside Ripple is one to try.</p>
+          <p>Add a Git repository that has a <code>ripple.app.yaml</code>, or begin with the example that comes with Ripple: a small web shop.</p>
+          <AddApplication label="Add a copy of the example" start={EXAMPLE} added={reload} />
         </Empty>
       )}
       {found.map((one) => <ApplicationCard key={one.name} application={one} reload={reload} />)}
@@ -38,7 +43,7 @@ export function ApplicationsPage() {
 }
 
 function ApplicationCard({ application, reload }: { application: Application; reload: () => Promise<void> }) {
-  const { name, path, branch, head, state = "ready" } = application;
+  const { name, path, branch, head, state } = application;
   return (
     <section class="card" aria-labelledby={`app-${name}`}>
       <div class="card-head">
@@ -67,7 +72,7 @@ function ApplicationCard({ application, reload }: { application: Application; re
 function AdoptionFailed({ application, reload }: { application: Application; reload: () => Promise<void> }) {
   return (
     <Notice tone="bad" title="This application could not be adopted">
-      <Reasons reasons={application.reasons ?? []} />
+      <Reasons reasons={application.reasons} />
       <ActionButton action={async () => { await adoptAgain(application.name); await reload(); }}>Adopt again</ActionButton>
     </Notice>
   );
@@ -86,21 +91,27 @@ function Place({ place }: { place: ApplicationEnvironment }) {
       )}
       {!stable && <p class="muted">Nothing is deployed here yet.</p>}
       {canary && <p class="place-canary">Canary <CopyText text={canary.release} label="release" /> takes {canary.weight} % of the traffic</p>}
-      {stable && <a href={url} rel="noreferrer">Open {environment} <Icon name="out" /></a>}
+      {stable && <a href={url} rel="noreferrer">Open {environment}<Icon name="out" /></a>}
     </li>
   );
 }
 
 function health(place: ApplicationEnvironment): Word {
   if (!place.stable) return { text: "Empty", tone: "quiet" };
-  if (place.healthy === null || place.healthy === undefined) return { text: "Unknown", tone: "quiet" };
+  if (place.healthy === null) return { text: "Unknown", tone: "quiet" };
   return place.healthy ? { text: "Healthy", tone: "good" } : { text: "Not healthy", tone: "bad" };
 }
 
-function AddApplication({ added }: { added: () => Promise<void> }) {
+interface AddProps {
+  label: string;
+  start: { path: string; copy: boolean };
+  added: () => Promise<void>;
+}
+
+function AddApplication({ label, start, added }: AddProps) {
   const [open, setOpen] = useState(false);
-  const [path, setPath] = useState("");
-  const [copy, setCopy] = useState(false);
+  const [path, setPath] = useState(start.path);
+  const [copy, setCopy] = useState(start.copy);
   const [error, setError] = useState<Error | null>(null);
   const close = () => setOpen(false);
   const add = async () => {
@@ -112,14 +123,14 @@ function AddApplication({ added }: { added: () => Promise<void> }) {
   };
   return (
     <>
-      <button type="button" class="button primary" onClick={() => setOpen(true)}><Icon name="plus" /> Add an application</button>
+      <button type="button" class="button primary" onClick={() => setOpen(true)}><Icon name="plus" /> {label}</button>
       {open && (
         <Dialog title="Add an application" close={close}>
           <div class="dialog-body">
             <label class="field">
               <span>Folder of its Git repository on this machine</span>
               <input value={path} onInput={(event) => setPath(event.currentTarget.value)} placeholder="/home/you/src/checkout" spellcheck={false} autocomplete="off" />
-              <small>It has a <code>ripple.app.yaml</code> at its root. Ripple works in its own clone; only a promoted change is pushed back.</small>
+              <small>It has a <code>ripple.app.yaml</code> at its root. What does not begin with a slash is looked for beside Ripple. Ripple works in its own clone; only a promoted change is pushed back.</small>
             </label>
             <label class="check">
               <input type="checkbox" checked={copy} onChange={(event) => setCopy(event.currentTarget.checked)} />

@@ -5,7 +5,7 @@ import { type Ask, applications, ask, policies } from "../client.ts";
 import { ActionButton } from "../parts/action-button.tsx";
 import { Empty, ErrorNotice, Reasons } from "../parts/notice.tsx";
 import { Page } from "../parts/page.tsx";
-import { PolicyPicker } from "../parts/policy-picker.tsx";
+import { PolicyPicker, isPossible } from "../parts/policy-picker.tsx";
 import { Loading } from "../parts/waiting.tsx";
 import { useResource } from "../resource.ts";
 import { go, href } from "../router.ts";
@@ -13,13 +13,13 @@ import { go, href } from "../router.ts";
 const LONGEST = 8000;
 
 const EXAMPLES = [
-  "Answer 503 on the health page while the database cannot be reached, and test it.",
-  "Round a cart's total half up to whole cents instead of cutting it off.",
-  "Raise the request timeout in the configuration from 2 to 5 seconds.",
+  "A basket worth exactly the free-shipping threshold must ship free, as the README says.",
+  "Round the total half up to whole cents instead of cutting it off, and test it.",
+  "Let a customer order more of one item: raise the limit in the configuration to 50.",
 ];
 
 const KINDS: { kind: ChangeKind | ""; text: string; explains: string }[] = [
-  { kind: "", text: "Decide for me", explains: "from what the models touch" },
+  { kind: "", text: "Decide for me", explains: "from your words" },
   { kind: "code", text: "Code", explains: "source and its tests" },
   { kind: "config", text: "Configuration", explains: "values, checked against their schemas" },
 ];
@@ -74,7 +74,7 @@ function AskForm({ applications: all, policies: offered, application, intent }: 
           {all.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
         </select>
       </label>
-      {target?.state === "failed" && <Reasons reasons={target.reasons ?? []} />}
+      {target?.state === "failed" && <Reasons reasons={target.reasons} />}
       <IntentField text={text} setText={setText} />
       <KindChoice kind={kind} setKind={setKind} />
       <PolicyPicker policies={offered} chosen={policy} choose={setPolicy} />
@@ -93,7 +93,7 @@ function IntentField({ text, setText }: { text: string; setText: (text: string) 
       <label for="intent">What should change?</label>
       <textarea
         id="intent"
-        rows={5}
+        rows={3}
         maxLength={LONGEST}
         value={text}
         aria-describedby="intent-hint"
@@ -129,7 +129,7 @@ function KindChoice({ kind, setKind }: { kind: ChangeKind | ""; setKind: (kind: 
 }
 
 function firstAllowed(offered: Policies): string {
-  const usual = offered.policies.find((one) => one.name === offered.default && one.allowed);
+  const usual = offered.policies.find((one) => one.name === offered.default && isPossible(one));
   return usual?.name ?? "";
 }
 

@@ -61,7 +61,7 @@ function Chain({ head }: { head: string }) {
         )}
         {verdict && !verdict.ok && (
           <Notice tone="bad" title="The chain is broken">
-            <p>{verdict.reason}</p>
+            <p>{verdict.broken_at !== null && `From entry ${verdict.broken_at} on. `}{verdict.reason}</p>
             <p>Stop trusting entries from there on, keep a copy of the database, and compare it with a backup.</p>
           </Notice>
         )}

@@ -6,9 +6,11 @@ import { Environments } from "../change/environments.tsx";
 import { Gates } from "../change/gates.tsx";
 import { Connection, StepAnnouncer } from "../change/connection.tsx";
 import { Timeline } from "../change/timeline.tsx";
+import { Trace } from "../change/trace.tsx";
 import { useChange } from "../change/use-change.ts";
 import { Vote } from "../change/vote.tsx";
 import { secondsBetween, seconds } from "../format.ts";
+import { isTakenBack } from "../live-change.ts";
 import { Chip } from "../parts/chip.tsx";
 import { CopyText } from "../parts/copy-text.tsx";
 import { ErrorNotice, Notice, Reasons } from "../parts/notice.tsx";
@@ -16,7 +18,7 @@ import { Page } from "../parts/page.tsx";
 import { Loading } from "../parts/waiting.tsx";
 import { When } from "../parts/when.tsx";
 import { href } from "../router.ts";
-import { CHANGE_STATES, wordFor } from "../words.ts";
+import { CHANGE_STATES, TAKEN_BACK, wordFor } from "../words.ts";
 
 export function ChangePage({ id }: { id: string }) {
   const { live, envelopes, feed, error, reload } = useChange(id);
@@ -46,6 +48,7 @@ export function ChangePage({ id }: { id: string }) {
           <Vote change={change} />
           <Candidates change={change} />
           <Gates gates={change.gates} envelopes={envelopes} />
+          <Trace id={change.trace_id} />
         </div>
       </div>
     </Page>
@@ -56,7 +59,7 @@ function Facts({ change }: { change: Change }) {
   const took = change.ended_at ? secondsBetween(change.created_at, Date.parse(change.ended_at)) : null;
   return (
     <span class="change-facts">
-      <Chip word={wordFor(CHANGE_STATES, change.state)} />
+      <Chip word={isTakenBack(change) ? TAKEN_BACK : wordFor(CHANGE_STATES, change.state)} />
       <span>{change.application}{change.kind && ` · ${change.kind}`}</span>
       <span>asked by {change.principal} <When at={change.created_at} /></span>
       <span>voted under {change.policy}</span>
@@ -72,6 +75,9 @@ function Outcome({ change }: { change: Change }) {
     case "running":
       return null;
     case "promoted":
+      if (isTakenBack(change)) {
+        return <Notice tone="warn" title="This change was taken back"><p>It had reached production. Every environment runs what it ran before. {again}</p></Notice>;
+      }
       return (
         <Notice tone="good" title="This change runs in production">
           <p>{change.commit ? <>Commit <CopyText text={change.commit} label="commit" /> as release <CopyText text={change.release ?? ""} label="release" />.</> : "Every environment runs it."}</p>

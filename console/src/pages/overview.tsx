@@ -11,6 +11,7 @@ import { bytes, plural, seconds } from "../format.ts";
 import { useResource } from "../resource.ts";
 import { say } from "../toast.ts";
 import { COMPONENT_STATES, wordFor } from "../words.ts";
+import { Settings } from "./settings.tsx";
 
 export function OverviewPage() {
   const { data, error, reload } = useResource(status, "status", 3000);
@@ -24,6 +25,7 @@ export function OverviewPage() {
           {data.components.map((one) => <Component key={one.id} component={one} reload={reload} />)}
         </ul>
       )}
+      <Settings />
     </Page>
   );
 }

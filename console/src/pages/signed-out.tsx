@@ -16,7 +16,10 @@ export function SignInPage({ token }: { token: string }) {
     // The token works once: a second call would turn a good sign-in into an error.
     if (spent.current) return;
     spent.current = true;
-    void redeem(token).catch((failure: unknown) => setError(failure as Error));
+    void redeem(token).catch((failure: unknown) => {
+      setError(failure as Error);
+      return askWhoIsSignedIn();
+    });
   }, [token]);
   if (!error) return <Front title="Signing you in"><Loading what="your session" /></Front>;
   return (
@@ -62,7 +65,7 @@ function NewLink() {
   return (
     <div class="hint">
       <Icon name="out" />
-      <p>For a new link, run <code>./ripple up --link</code> where Ripple was started, and open what it prints.</p>
+      <p>For a new link, run <code>./ripple up</code> again where Ripple was started, and open the link it prints. Nothing is restarted by it.</p>
     </div>
   );
 }

@@ -1,4 +1,4 @@
-/** A modal dialog. The browser keeps the focus inside, closes it on Escape and gives the focus back. */
+/** A modal dialog. The browser keeps the focus inside and closes it on Escape; the focus goes back to where it was. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { ActionButton } from "./action-button.tsx";
@@ -15,9 +15,10 @@ export function Dialog({ title, close, wide = false, children }: DialogProps) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
   useEffect(() => {
-    const dialog = element.current;
-    dialog?.showModal();
-    return () => dialog?.close();
+    const before = document.activeElement;
+    element.current?.showModal();
+    // The browser gives the focus back only from a dialog that is still in the page when it closes.
+    return () => focusAgain(before);
   }, []);
   return (
     <dialog ref={element} class={wide ? "wide" : ""} aria-labelledby={id} onCancel={close} onClose={close}>
@@ -25,6 +26,11 @@ export function Dialog({ title, close, wide = false, children }: DialogProps) {
       {children}
     </dialog>
   );
+}
+
+function focusAgain(before: Element | null): void {
+  const place = before?.isConnected ? before : document.getElementById("main");
+  if (place instanceof HTMLElement) place.focus({ preventScroll: true });
 }
 
 export interface ConfirmProps {

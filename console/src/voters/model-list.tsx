@@ -28,15 +28,18 @@ export function ModelList({ models, reload }: { models: Model[]; reload: () => P
 
 function ModelSet({ set, models, reload }: { set: string; models: Model[]; reload: () => Promise<void> }) {
   const missing = models.filter((one) => one.state === "available" || one.state === "failed");
+  const folded = models.length > 1 && models.every((one) => one.state === "available");
+  const rows = <ul class="rows">{models.map((one) => <ModelRow key={one.name} model={one} />)}</ul>;
   return (
     <div class="card">
       <div class="card-head">
-        <h3>The {set} set</h3>
+        <div>
+          <h3>The {set} set</h3>
+          {folded && <details><summary class="more">{models.length} models that can be added</summary>{rows}</details>}
+        </div>
         {missing.length > 0 && <AddSet set={set} models={missing} reload={reload} />}
       </div>
-      <ul class="rows">
-        {models.map((one) => <ModelRow key={one.name} model={one} />)}
-      </ul>
+      {!folded && rows}
     </div>
   );
 }
@@ -46,7 +49,7 @@ function ModelRow({ model }: { model: Model }) {
     <li class="row">
       <div class="row-main">
         <strong>{model.name}</strong>
-        <span class="muted">lineage {model.lineage} · {bytes(model.size_bytes)} · licence {model.licence || "not known"}</span>
+        <span class="muted">lineage {model.lineage}{model.size_bytes !== null && ` · ${bytes(model.size_bytes)}`} · licence {model.licence || "not known"}</span>
         {model.reason && <span class="reason">{model.reason}</span>}
       </div>
       <Chip word={wordFor(STATES, model.state)} />
@@ -62,7 +65,7 @@ function AddSet({ set, models, reload }: { set: string; models: Model[]; reload:
     await reload();
   };
   return (
-    <ConfirmButton label="Add this set" kind="primary" title={`Add the ${set} set?`} confirm="Fetch and use them" action={add}>
+    <ConfirmButton label="Add this set" describe={`Add this set: ${set}`} kind="plain" title={`Add the ${set} set?`} confirm="Fetch and use them" action={add}>
       <p>{models.length === 1 ? "One model is" : `${models.length} models are`} fetched{size > 0 ? ` (${bytes(size)})` : ""} and started beside the others. They need memory of about their size.</p>
       <Notice tone="warn" title="Check licence and origin first">
         <p>Ripple locks each file by its hash, but does not vouch for where it comes from. Whether you may use it is yours to judge:</p>

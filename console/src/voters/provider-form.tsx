@@ -6,11 +6,14 @@ import { ActionButton } from "../parts/action-button.tsx";
 import { ErrorNotice } from "../parts/notice.tsx";
 import { say } from "../toast.ts";
 
+/** As in manifests/models.yaml. Only an endpoint of one's own has to say where it is. */
 const ADAPTERS: { adapter: string; text: string }[] = [
   { adapter: "openai", text: "OpenAI-compatible endpoint" },
-  { adapter: "claude", text: "Claude Code on this machine" },
+  { adapter: "openrouter", text: "OpenRouter" },
+  { adapter: "claude-code", text: "Claude Code on this machine" },
   { adapter: "codex", text: "Codex on this machine" },
-  { adapter: "copilot", text: "Copilot on this machine" },
+  { adapter: "github-copilot", text: "GitHub Copilot on this machine" },
+  { adapter: "abacus", text: "Abacus AI on this machine" },
 ];
 
 interface Fields {
@@ -48,7 +51,7 @@ export function ProviderForm({ close, added }: { close: () => void; added: () =>
         <Select label="Tier" value={fields.tier} set={set("tier")} options={[["cloud", "Cloud: leaves this machine"], ["local", "Local: stays on this machine"]]} />
         <Text label="Weight of its vote" type="number" value={fields.weight} set={set("weight")} />
         <Text label="Lineage" hint="Optional: models of one lineage share a weight" value={fields.lineage} set={set("lineage")} />
-        {endpoint && <Text label="API key" hint="Kept in a file only you can read; never shown again" type="password" value={fields.key} set={set("key")} wide />}
+        <Text label="API key" hint={`${endpoint ? "" : "Not needed where its command line is signed in. "}Kept in a file only you can read; never shown again`} type="password" value={fields.key} set={set("key")} wide />
       </div>
       {fields.tier === "cloud" && <p class="muted">A cloud provider is sent your words and the files that a change is about.</p>}
       {error && <ErrorNotice error={error} />}
@@ -68,7 +71,7 @@ function asProvider(fields: Fields): NewProvider {
   const { name, adapter, tier, model } = fields;
   const provider: NewProvider = { name, adapter, tier, model, weight: Number(fields.weight) };
   if (adapter === "openai") provider.base_url = fields.base_url.trim();
-  if (adapter === "openai" && fields.key) provider.key = fields.key;
+  if (fields.key) provider.key = fields.key;
   if (fields.lineage) provider.lineage = fields.lineage.trim();
   return provider;
 }
