@@ -2,12 +2,14 @@
 
 ``./ripple bench spine --json`` runs it; ``--setup`` also times the first set-up in a fresh clone, HOME empty.
 
-- ``ours_seconds``: a promoted change's steps minus models, sandboxed commands, deployments and soak, as the change
-  itself records it. The seven voters are loopback endpoints that answer at once.
-- ``up_warm_seconds``: ``./ripple up --no-models`` after ``down``, until every component is ready, with the
-  interpreter's own start.
+- ``ours_seconds``: from a promoted change's row to its ending, minus what its steps record as spent outside:
+  models, sandboxed commands, deployments and soak. So the time between steps counts, with what the durable-flow
+  server needs. ``ours_by_step`` says where it goes. The seven voters are loopback endpoints that answer at once.
+- ``up_warm_seconds``: the whole command ``up_command`` after ``down``: all components ready, and the sign-in link.
+  ``up_to_systems_ratio`` is its median over that of ``systems_start.py`` beside this file: nats-server, Temporal
+  and Caddy alone, started by hand at once and asked at the same health URLs. The two take turns.
 - ``idle_rss_bytes`` / ``idle_pss_bytes``: every process of the instance but models and deployed applications, ten
-  seconds after it became ready. RSS counts shared pages once per process, PSS once.
+  seconds after it became ready for the first time. RSS counts shared pages once per process, PSS once.
 - ``policy_p50_seconds`` (the slowest of its questions), ``audit_per_second``: ``policy_decision.py`` and
   ``audit_append.py`` beside this file.
 """
@@ -25,17 +27,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
+from benchmarks.systems_start import by_hand
 from tests.e2e.instance import ROOT, Instance, make_application
 from tests.e2e.provider import CLOUD, LOCAL, Endpoint
 from tests.unit.examples.answers import known
 
 IDLE_SECONDS = 10.0
-WARM_RUNS = 3
+WARM_RUNS = 5
 INTENT = known("free-shipping")
 LIMITS: dict[str, tuple[str, float]] = {
     "ours_seconds_p50": ("at most", 1.5),
@@ -85,7 +89,7 @@ def _instance() -> Iterator[Instance]:
     folder = Path(tempfile.mkdtemp(prefix="rpl-"))
     instance = Instance(folder / "home")
     try:
-        instance.up()
+        _up(instance)
         yield instance
     finally:
         instance.down()
@@ -99,7 +103,10 @@ def _idle(instance: Instance) -> dict[str, Any]:
     return {
         "idle_rss_bytes": sum(one.rss for one in memory),
         "idle_pss_bytes": sum(one.pss for one in memory),
-        "idle_processes": {f"{one.pid} {one.name()}": one.memory_info().rss for one in processes},
+        "idle_processes": {
+            f"{one.pid} {' '.join(one.cmdline()[:3])}": {"rss": seen.rss, "pss": seen.pss}
+            for one, seen in zip(processes, memory, strict=True)
+        },
     }
 
 
@@ -121,7 +128,7 @@ def _processes(instance: Instance) -> Iterator[psutil.Process]:
 def _changes(instance: Instance, runs: int) -> dict[str, Any]:
     endpoint = Endpoint()
     endpoint.all_say(INTENT.answer.model_dump_json(by_alias=True, exclude_none=True))
-    ours, total = [], []
+    changes = []
     try:
         for name in LOCAL:
             instance.provider(name, endpoint.url, tier="local")
@@ -130,23 +137,66 @@ def _changes(instance: Instance, runs: int) -> dict[str, Any]:
         for number in range(runs):
             folder = make_application(instance.home.parent / f"shop-{number}", f"shop-{number}")
             instance.json("app", "add", str(folder))
-            began = time.perf_counter()
             change = instance.ended(instance.submit(f"shop-{number}", INTENT.intent))
             if change["state"] != "promoted":
                 raise SystemExit(f"cannot measure: the change ended as {change['state']}: {change['reasons']}")
-            total.append(time.perf_counter() - began)
-            ours.append(float(change["ours_seconds"]))
+            changes.append(change)
     finally:
         endpoint.close()
-    return {"ours_seconds": ours, "ours_seconds_p50": statistics.median(ours), "change_seconds": total}
+    ours = [_total(change) - sum(step["outside_seconds"] for step in change["steps"]) for change in changes]
+    return {
+        "ours_seconds": ours,
+        "ours_seconds_p50": statistics.median(ours),
+        "ours_by_step": _by_step(changes),
+        "change_seconds": [_total(change) for change in changes],
+    }
+
+
+def _total(change: Mapping[str, Any]) -> float:
+    ended, created = (datetime.fromisoformat(change[key]) for key in ("ended_at", "created_at"))
+    return (ended - created).total_seconds()
+
+
+def _by_step(changes: list[Any]) -> dict[str, float]:
+    """The median of Ripple's own seconds in each step, and of those in none."""
+    found: dict[str, list[float]] = {}
+    for change in changes:
+        for step in change["steps"]:
+            found.setdefault(step["step"], []).append(step["duration_seconds"] - step["outside_seconds"])
+        inside = sum(step["duration_seconds"] for step in change["steps"])
+        found.setdefault("between steps", []).append(_total(change) - inside)
+    return {name: round(statistics.median(seconds), 4) for name, seconds in found.items()}
 
 
 def _warm(instance: Instance) -> dict[str, Any]:
-    taken = []
-    for _ in range(WARM_RUNS):
-        instance.down()
-        taken.append(_timed(instance.up))
-    return {"up_warm_seconds": taken, "up_warm_seconds_p50": statistics.median(taken)}
+    taken, systems_alone = [], []
+    with by_hand() as systems:
+        systems.start()
+        for _ in range(WARM_RUNS):
+            instance.down()
+            systems_alone.append(systems.start())
+            taken.append(_timed(lambda: _up(instance)))
+    p50 = statistics.median(taken)
+    return {
+        "up_command": " ".join(_up_command()),
+        "up_warm_seconds": taken,
+        "up_warm_seconds_p50": p50,
+        "systems_start_seconds": systems_alone,
+        "up_to_systems_ratio": p50 / statistics.median(systems_alone),
+    }
+
+
+def _up(instance: Instance) -> None:
+    # A shell that forbids Python to keep its bytecode would have every run compile the same files again.
+    env = {name: value for name, value in instance.env.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(_up_command(), env=env, cwd=ROOT, check=True, capture_output=True)
+
+
+def _up_command() -> tuple[str, ...]:
+    """What an operator types; in a checkout that ``./ripple`` has not set up, what it would become."""
+    if (ROOT / ".venv" / "ripple.json").exists():
+        return (str(ROOT / "ripple"), "up", "--no-models")
+    return (sys.executable, "-m", "ripple.surfaces.cli", "up", "--no-models")
 
 
 def _first_setup() -> float:
@@ -178,7 +228,7 @@ def _script(name: str) -> dict[str, Any]:
 
 def _policy_p50(report: dict[str, Any]) -> float:
     """The slowest question's median, in seconds."""
-    return max(float(one["p50_us"]) for one in report["facade"].values()) / 1e6
+    return max(float(one["p50_us"]) for one in report["decide"].values()) / 1e6
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,26 +11,22 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import delete, func, insert, select
 
-from ripple.changes.activities import Activities, StepContext, StepFunction, TaskFunction
 from ripple.changes.applications import Applications
-from ripple.changes.flow import StepCall, StepResult
+from ripple.changes.attested import doubt
 from ripple.changes.journal import Journal, now
 from ripple.changes.service import Changes, Feed, Flows
-from ripple.changes.steps import admission, ending, gating, promotion, proposing, recording, reducing, trying
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.voters import Voters
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
+from ripple.delivery.ports import free_ports
 from ripple.governance.audit import Audit
-from ripple.governance.evidence import verify_envelope
 from ripple.governance.governor import Governor
 from ripple.governance.keys import NodeKey
 from ripple.governance.sessions import Sessions
-from ripple.model.change import StepName
 from ripple.model.component import ComponentState
-from ripple.model.errors import Broken, RippleError, Unavailable
+from ripple.model.errors import RippleError, Unavailable
 from ripple.model.paths import Home
-from ripple.model.release import ENVIRONMENTS
 from ripple.planes import flows, telemetry
 from ripple.planes.events import Events
 from ripple.planes.events.nats import NatsEvents
@@ -50,23 +45,6 @@ from ripple.supervisor.places import socket_folder
 SUBMIT_SECONDS = 3.0
 """How long a request waits for Temporal; the worker starts the flow of a recorded change later all the same."""
 MAX_SPANS = 100_000
-STEPS: Mapping[str, Any] = {
-    StepName.ADMIT: admission.admit,
-    StepName.CONTEXT: admission.gather,
-    StepName.PROPOSE: proposing.propose,
-    StepName.TRY: trying.try_candidates,
-    StepName.REDUCE: reducing.reduce,
-    StepName.GATES: gating.run_gates,
-    **{f"promote/{environment}": promotion.promote for environment in ENVIRONMENTS},
-    StepName.RECORD: recording.record,
-}
-TASKS: Mapping[str, Any] = {
-    "lease": ending.lease,
-    "undo": ending.undo,
-    "finish": ending.finish,
-    "adopt": ending.adopt,
-    "take_back": ending.take_back,
-}
 
 
 @dataclass(frozen=True)
@@ -107,12 +85,6 @@ class App:
         """What signs this node's evidence."""
         return self.rooms.key
 
-    def activities(self) -> Activities:
-        """What a worker runs for the flows."""
-        steps: dict[str, StepFunction] = {str(name): _step(run, self.rooms) for name, run in STEPS.items()}
-        tasks: dict[str, TaskFunction] = {name: _task(run, self.rooms) for name, run in TASKS.items()}
-        return Activities(self.rooms.journal, steps, tasks)
-
     def temporal_endpoint(self) -> str:
         """``host:port`` of the durable-flow server."""
         return temporal_endpoint(self.rooms.home)
@@ -136,15 +108,8 @@ class App:
     def verified(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A stored statement with whether its signature holds now and it says what its row says."""
         shown = {key: row[key] for key in ("id", "gate", "environment", "envelope")}
-        try:
-            statement = verify_envelope(row["envelope"], self.node_key.public_pem)
-        except Broken as error:
-            return {**shown, "verified": False, "reason": str(error)}
-        subjects = [f"sha256:{subject['digest']['sha256']}" for subject in statement["subject"]]
-        said = {"subject": subjects[0] if len(subjects) == 1 else subjects, **statement["predicate"]}
-        differing = [key for key in ("subject", "gate", "environment", "verdict") if said.get(key) != row[key]]
-        reason = f"the statement and its row differ in {', '.join(differing)}" if differing else ""
-        return {**shown, "verified": not differing, "reason": reason}
+        reason = doubt(row, self.node_key.public_pem)
+        return {**shown, "verified": not reason, "reason": reason}
 
     async def audit_page(self, before: int | None, limit: int, q: str) -> dict[str, Any]:
         """Entries newest first and the head of the chain."""
@@ -246,18 +211,6 @@ async def _keep_spans(records: Records, spans: Sequence[telemetry.SpanRow]) -> N
         await connection.execute(delete(t.spans).where(t.spans.c.id <= newest - MAX_SPANS))
 
 
-def free_ports(count: int) -> list[int]:
-    """``count`` distinct loopback ports that nobody listens on now."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
-
-
 def temporal_endpoint(home: Home) -> str:
     """``host:port`` of the durable-flow server of this instance."""
     return f"127.0.0.1:{_port(home, 'temporal', 'grpc')}"
@@ -286,18 +239,3 @@ def _healthy(stable: Mapping[str, Any] | None, states: Mapping[str, ComponentSta
     if stable is None or stable["component"] not in states:
         return None
     return states[stable["component"]] is ComponentState.READY
-
-
-def _step(run: Any, rooms: Rooms) -> StepFunction:
-    async def step(context: StepContext) -> Any:
-        return await run(rooms, context)
-
-    return step
-
-
-def _task(run: Any, rooms: Rooms) -> TaskFunction:
-    async def task(call: StepCall) -> StepResult:
-        result: StepResult = await run(rooms, call)
-        return result
-
-    return task

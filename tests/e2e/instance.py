@@ -68,12 +68,10 @@ class Instance:
         if pid:
             os.kill(pid, signal.SIGKILL)
 
-    def provider(
-        self, name: str, url: str, *, tier: str = "cloud", weight: float = 1.0, lineage: str = ""
-    ) -> None:
+    def provider(self, name: str, url: str, *, tier: str = "cloud", weight: float = 1.0) -> None:
         """Configure a model endpoint, as the console's form does."""
         row = {"name": name, "tier": tier, "base_url": url, "model": name, "weight": weight}
-        answer = self.api.post("/api/providers", json={**row, "lineage": lineage or None})
+        answer = self.api.post("/api/providers", json=row)
         assert answer.status_code == 201, answer.text
 
     def submit(self, app: str, intent: str, *extra: str) -> str:

@@ -47,6 +47,8 @@ class Component(_Row):
     Template names: ``{bin}`` the environment's bin folder, ``{python}``, ``{home}`` RIPPLE_HOME, ``{state}`` the
     component's own state folder, ``{run}`` the socket folder, ``{ports.NAME}`` an allocated port of this
     component, ``{peer.ID.NAME}`` a port of another one.
+
+    It starts once all that it ``requires`` is ready, or at once where it ``waits_itself``; it stops before them.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")
@@ -63,6 +65,7 @@ class Component(_Row):
     sockets: tuple[str, ...] = ()
     endpoints: dict[str, str] = {}
     requires: tuple[str, ...] = ()
+    waits_itself: bool = False
     startup_seconds: float = Field(default=30.0, gt=0)
     ready: Probe | None = None
     live: Probe | None = None

@@ -20,9 +20,9 @@ from ripple.stack.components import Stack
 from ripple.supervisor import logfiles, plan, probes
 from ripple.supervisor.launch import Launch
 from ripple.supervisor.launcher import Launcher, Settings, signal_of
-from ripple.supervisor.places import log_file
+from ripple.supervisor.places import MARK, log_file
 from ripple.supervisor.plan import Action, Unit, Verb
-from ripple.supervisor.process import MARK, Process, resident_bytes
+from ripple.supervisor.process import Process, resident_bytes
 
 log = structlog.get_logger(__name__)
 STEADY_SECONDS = 2.0

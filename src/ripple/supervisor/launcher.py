@@ -18,10 +18,9 @@ from ripple.stack.root import project_root
 from ripple.supervisor.environment import environment_of
 from ripple.supervisor.journal import Journal, Started, new_mark
 from ripple.supervisor.launch import Launch, resolve
-from ripple.supervisor.places import log_file, socket_folder, write_whole
+from ripple.supervisor.places import MARK, log_file, socket_folder, write_whole
 from ripple.supervisor.ports import Ports
 from ripple.supervisor.process import (
-    MARK,
     Process,
     adopt,
     boot_id,

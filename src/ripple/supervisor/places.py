@@ -13,6 +13,8 @@ from pathlib import Path
 from ripple.model.errors import Refused
 from ripple.model.paths import Home
 
+MARK = "RIPPLE_LAUNCH"
+"""The variable that marks every process of an instance and what it starts in turn."""
 MAX_SOCKET_BYTES = 100
 """The kernel takes 107; a little is left for names longer than the control socket's."""
 _CONTROL = "supervisor.sock"

@@ -2,7 +2,8 @@
 
 Rules:
 
-- A wanted component starts once everything it requires is ready. It goes on running when that is lost later.
+- A wanted component starts once everything it requires is ready, or at once when it waits by itself. It goes on
+  running when that is lost later.
 - It is ready when its ready probe passes, or at once without one. A ready probe that fails ``failures`` times in a
   row makes it unready; the next pass makes it ready again. Neither restarts it.
 - One that is not ready within ``startup_seconds`` is stopped and that counts as a failure; so does a live probe
@@ -103,7 +104,7 @@ def next_deadline(units: Iterable[Unit]) -> float | None:
 
 def waits_for(unit: Unit, units: Mapping[str, Unit]) -> list[str]:
     """What keeps a waiting component from starting: the required ones that are not ready."""
-    if unit.state is not S.WAITING:
+    if unit.state is not S.WAITING or unit.component.waits_itself:
         return []
     return [name for name in unit.component.requires if name not in units or units[name].state is not S.READY]
 

@@ -21,9 +21,7 @@ import psutil
 
 from ripple.model.paths import Home
 from ripple.supervisor.journal import Started
-
-MARK = "RIPPLE_LAUNCH"
-"""The variable that marks every process of an instance and what it starts in turn."""
+from ripple.supervisor.places import MARK
 
 
 @dataclass

@@ -18,10 +18,8 @@ from ripple.stack.components import load_stack
 from ripple.stack.root import project_root
 from ripple.supervisor.client import ANSWER_SECONDS, STOP_SECONDS, SupervisorClient, error_of
 from ripple.supervisor.fingerprint import fingerprint
-from ripple.supervisor.launcher import Launcher, Settings
 from ripple.supervisor.lock import holder, locked
-from ripple.supervisor.places import log_file
-from ripple.supervisor.process import MARK
+from ripple.supervisor.places import MARK, log_file
 
 MANIFESTS = project_root() / "manifests"
 START_SECONDS = 60.0
@@ -60,6 +58,9 @@ def stop(home: Home) -> None:
     Raises:
         Unavailable: the supervisor holds the instance but does not answer.
     """
+    # Imported late: starting an instance does without it, and everybody waits for that.
+    from ripple.supervisor.launcher import Launcher, Settings
+
     if not home.run.is_dir():
         return
     if _identity(home) is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from ripple.app import App, open_app
 from ripple.changes.flow import TASK_QUEUE, ChangeFlow, TaskFlow
+from ripple.changes.steps.table import activities
 from ripple.model.errors import RippleError
 from ripple.model.paths import Home
 from ripple.planes import flows
@@ -51,7 +52,7 @@ def _worker(client: Client, app: App) -> Worker:
         client,
         task_queue=TASK_QUEUE,
         workflows=[ChangeFlow, TaskFlow],
-        activities=app.activities().definitions(),
+        activities=activities(app.rooms).definitions(),
         # The flows import only the standard library and our nouns; the sandbox would re-import both per run.
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=app.resolved.settings.changes.steps_at_once,
@@ -82,17 +83,29 @@ async def _ready(socket: Path) -> AsyncIterator[None]:
 
 
 async def _resume(app: App) -> None:
-    """Once: what should run, runs again. From then on: no recorded change lacks its flow."""
-    waiting = [app.environments.restore, app.voters.restore]
+    """Once: what should run, runs again. From then on: no recorded change and no adoption lacks its flow.
+
+    None of it keeps the others from being done, and no error ends it.
+    """
+    once = [app.environments.restore, app.voters.restore]
+    always = [app.changes.resume_all, app.applications.resume_all]
     while True:
-        try:
-            while waiting:
-                await waiting[0]()
-                del waiting[0]
-            await app.changes.resume_all()
-        except RippleError as error:
-            log.warning("resume_failed", error=str(error))
+        once = [work for work in once if not await _did(work)]
+        for work in always:
+            await _did(work)
         await asyncio.sleep(RESUME_SECONDS)
+
+
+async def _did(work: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await work()
+    except RippleError as error:
+        log.warning("resume_failed", work=work.__qualname__, error=str(error))
+        return False
+    except Exception:
+        log.exception("resume_crashed", work=work.__qualname__)
+        return False
+    return True
 
 
 if __name__ == "__main__":

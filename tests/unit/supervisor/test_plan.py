@@ -92,6 +92,19 @@ def test_what_is_required_must_be_ready_first() -> None:
     assert world.state("c") is S.WAITING
 
 
+def test_what_waits_by_itself_starts_at_once_and_still_stops_first() -> None:
+    patient = component("b", "a").model_copy(update={"waits_itself": True})
+    world = World(component("a"), patient)
+    assert world.log == [(Verb.START, "a"), (Verb.START, "b")]
+    assert plan.waits_for(world.units["b"], world.units) == []
+    world.ready("a")
+    world.ready("b")
+    world.down()
+    assert world.log[-1] == (Verb.STOP, "b")
+    world.exit("b")
+    assert world.log[-1] == (Verb.STOP, "a")
+
+
 def test_a_late_dependent_starts_after_a_transient_loss() -> None:
     world = World(component("a"), component("b"), component("c", "a", "b"))
     world.ready("a")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ripple.model.errors import Invalid
@@ -29,6 +29,9 @@ def _insert(connection: AsyncConnection, table: Table) -> Any:
         case "sqlite":
             return sqlite.insert(table)
         case "postgresql":
+            # Imported where it is wanted: its types cost every start on SQLite a twentieth of a second.
+            from sqlalchemy.dialects import postgresql
+
             return postgresql.insert(table)
         case other:
             raise Invalid(f"records on {other} are not supported; use SQLite or PostgreSQL")

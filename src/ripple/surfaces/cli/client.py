@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from ripple.model.errors import RippleError, Unavailable
 from ripple.model.paths import Home
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_SECONDS = 30.0
 
@@ -23,6 +24,10 @@ class Api:
             token = home.operator_token.read_text().strip()
         except (OSError, KeyError, ValueError) as error:
             raise Unavailable(f"no instance runs in {home.root}; start it with ./ripple up") from error
+        # Imported late: status, logs and down ask the supervisor alone and would wait a tenth of a second for it.
+        import httpx
+
+        self._failure = httpx.HTTPError
         self.url = f"http://127.0.0.1:{port}"
         headers = {"authorization": f"Bearer {token}"}
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
@@ -41,8 +46,8 @@ class Api:
 
     def events(self, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Server-sent events as (kind, data) until the server says ``end``. The caller reconnects."""
-        with self._client.stream("GET", path, timeout=httpx.Timeout(TIMEOUT_SECONDS)) as response:
-            if response.status_code != httpx.codes.OK:
+        with self._client.stream("GET", path, timeout=TIMEOUT_SECONDS) as response:
+            if response.is_error:
                 response.read()
                 raise _error_of(response)
             kind = ""
@@ -55,7 +60,7 @@ class Api:
     def _call(self, method: str, path: str, **options: Any) -> Any:
         try:
             response = self._client.request(method, path, **options)
-        except httpx.HTTPError as error:
+        except self._failure as error:
             reason = f"{type(error).__name__}: {error}"
             raise Unavailable(f"the instance at {self.url} does not answer ({reason}); ./ripple status") from error
         if response.is_error:

@@ -37,9 +37,9 @@ def up(
     if ran and changed:
         for component in ("worker", "api"):
             anyio.run(SupervisorClient(home).restart, component)
+    api = Api(home)  # before the wait: what it imports is loaded while the instance starts
     found = _wait_until_ready(home, timeout)
     seconds = time.monotonic() - began
-    api = Api(home)
     link = f"{api.url}/#/sign-in/{api.post('/api/sign-in-links')['token']}"
     if models:
         api.post("/api/models/default/add")

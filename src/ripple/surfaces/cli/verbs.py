@@ -140,6 +140,17 @@ def list_audit(limit: int = 50, q: str = "", json: Json = False) -> None:
     table(found["entries"], columns, "The audit log is empty.")
 
 
+@audit.command("key")
+def show_key(json: Json = False) -> None:
+    """The public key that this node's evidence is signed with, to verify it elsewhere."""
+    found = Api(Home.of()).get("/api/audit/key")
+    if json:
+        show_json(found)
+        return
+    people.print(found["key_id"], markup=False, highlight=False)
+    people.print(found["public_key_pem"].rstrip(), markup=False, highlight=False)
+
+
 @config.command("explain")
 def explain(key: str, json: Json = False) -> None:
     """A setting's value and which source won: manifest, profile, environment or flag."""
