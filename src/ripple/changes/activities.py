@@ -1,7 +1,9 @@
 """The activities of the flow: each runs one step at most once to its end, and keeps what it saw.
 
-A step that ended has a row; running it again returns that row's answer. A step that a crash cut short runs again
-from its start, and what it does outside (a model asked, a commit, a deployment) is keyed, so it happens once.
+- A step that ended has a row; running it again returns that row's answer. A step that a crash cut short runs again
+  from its start, and what it does outside (a model asked, a commit, a deployment) is keyed, so it happens once.
+- A change that has ended runs no further step, whoever asks.
+- A task that waits for a lease fails without a word and is run again a second later: it holds no place meanwhile.
 """
 
 from __future__ import annotations
@@ -12,20 +14,24 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from ripple.changes.flow import GO, STOP, WAIT, StepCall, StepResult
 from ripple.changes.journal import Journal, now
 from ripple.changes.stopwatch import Stopwatch
-from ripple.model.change import StepState
+from ripple.model.change import ChangeState, StepState
 from ripple.model.errors import RippleError
 from ripple.planes import telemetry
 
 log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 1.0
+WAIT_SECONDS = 1.0
+"""Between two looks at a lease that somebody else holds."""
 MAX_CRASHES = 5
 """Attempts of one step that end in an unexpected error before the change is refused: unknown means no."""
 MAX_OUTAGES = 60
@@ -56,6 +62,17 @@ StepFunction = Callable[[StepContext], Awaitable[StepOutcome]]
 TaskFunction = Callable[[StepCall], Awaitable[StepResult]]
 
 
+def may_try_again(error: Exception) -> bool:
+    """Whether this attempt's failure is worth another one: an outage for minutes, a crash a few times.
+
+    A refusal is not, for the answer would be the same.
+    """
+    attempt = activity.info().attempt
+    if isinstance(error, RippleError):
+        return error.retryable and attempt < MAX_OUTAGES
+    return attempt < MAX_CRASHES
+
+
 class Activities:
     """Runs step functions by name under one idempotent, heart-beating frame."""
 
@@ -74,14 +91,18 @@ class Activities:
 
     async def step(self, call: StepCall) -> StepResult:
         """Run one step of one change, or return the answer it gave before."""
-        async with self._locks[(call.change_id, call.step)], _heartbeat():
+        async with _heartbeat(), self._locks[(call.change_id, call.step)]:
             done = await self._journal.step(call.change_id, call.step)
             if done and done["state"] in (StepState.PASSED, StepState.REFUSED):
                 return StepResult(GO if done["state"] == StepState.PASSED else STOP, list(done["reasons"]))
-            return await self._run(call, done)
+            change = await self._journal.change(call.change_id)
+            if ChangeState(change["state"]).final:
+                return StepResult(STOP, [f"change {call.change_id} has ended as {change['state']}"])
+            return await self._run(call, change, done)
 
-    async def _run(self, call: StepCall, before: Mapping[str, Any] | None) -> StepResult:
-        change = await self._journal.change(call.change_id)
+    async def _run(
+        self, call: StepCall, change: Mapping[str, Any], before: Mapping[str, Any] | None
+    ) -> StepResult:
         row = _started(call, before)
         await self._journal.put_step(row)
         watch, began = Stopwatch(), time.monotonic()
@@ -105,17 +126,12 @@ class Activities:
     async def _outcome(self, context: StepContext) -> StepOutcome:
         try:
             return await self._steps[context.step](context)
-        except RippleError as error:
-            if error.retryable and activity.info().attempt < MAX_OUTAGES:
-                raise
-            return StepOutcome(STOP, [str(error)])
         except Exception as error:
-            if activity.info().attempt < MAX_CRASHES:
-                log.exception("step_failed", change=context.change["id"], step=context.step)
+            if may_try_again(error):
+                if not isinstance(error, RippleError):
+                    log.exception("step_failed", change=context.change["id"], step=context.step)
                 raise
-            return StepOutcome(
-                STOP, [f"{context.step} failed {MAX_CRASHES} times: {type(error).__name__}: {error}"]
-            )
+            return StepOutcome(STOP, [said(error, context.step)])
 
     def _step_runner(self) -> TaskFunction:
         async def run(call: StepCall) -> StepResult:
@@ -126,9 +142,22 @@ class Activities:
     def _task_runner(self, function: TaskFunction) -> Callable[[StepCall], Awaitable[StepResult]]:
         async def run(call: StepCall) -> StepResult:
             async with _heartbeat():
-                return await function(call)
+                result = await function(call)
+            if result.verdict == WAIT:
+                delay = timedelta(seconds=WAIT_SECONDS)
+                why = "; ".join(result.reasons)
+                raise ApplicationError(why, next_retry_delay=delay, category=ApplicationErrorCategory.BENIGN)
+            return result
 
         return run
+
+
+def said(error: Exception, what: str) -> str:
+    """The reason an operator reads: our own errors say it themselves, of a crash its kind and what it hit."""
+    if isinstance(error, RippleError):
+        return str(error)
+    attempts = activity.info().attempt
+    return f"{what} crashed {attempts} times, last with {type(error).__name__}: {error}; see ./ripple logs worker"
 
 
 def _started(call: StepCall, before: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -6,7 +6,9 @@ Rules of this state machine (design: the spine):
 - Steps before the lease touch nothing shared. From the lease on, one change per application moves.
 - A base commit that moved before the lease was held sends the change back to ``try`` on the new base.
 - An environment is entered only after the one before it; the first that fails undoes all of them.
-- A cancel or roll-back request stops the running step; whatever was deployed is undone.
+- A cancel or roll-back request stops the running step; whatever was deployed or committed is undone. One that
+  comes when the change has ended by itself changes nothing, but for a promotion: that is taken back.
+- Waiting for the lease costs the server one attempt after another, and the flow no history: it may take days.
 - The flow decides from results alone: no clock, no randomness, no IO. Activities do the work, each of
   them idempotent, so that a killed worker or server changes nothing but the time it takes.
 """
@@ -14,13 +16,14 @@ Rules of this state machine (design: the spine):
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
 from ripple.model.change import ChangeState, StepName
 from ripple.model.release import ENVIRONMENTS
@@ -33,7 +36,10 @@ MAX_ATTEMPTS = 200
 """Of one step, before it counts as refused. Far above what outages and restarts of an hour take."""
 
 GO, STOP, AGAIN, WAIT = "go", "stop", "again", "wait"
-"""What a step may answer: go on, end here, try again on a new base, wait for a person or a lease."""
+"""What an activity may answer: go on, end here, try again on a new base, wait for a person.
+
+A task that waits for a lease says so to its frame alone, which has it run again a little later.
+"""
 
 
 @dataclass
@@ -62,6 +68,7 @@ class ChangeFlow:
     def __init__(self) -> None:
         self._stop_as: ChangeState | None = None
         self._stop_by = ""
+        self._halted = False
         self._approvals: dict[str, str] = {}
 
     @workflow.signal
@@ -83,10 +90,11 @@ class ChangeFlow:
     async def run(self, change_id: str) -> str:
         """Drive the change to its end; returns the final state."""
         state, reasons = await self._drive(change_id)
-        if self._stop_as is not None and state is not ChangeState.PROMOTED:
-            state, reasons = self._stop_as, [f"{self._stop_as.value} on request of {self._stop_by}"]
-        call = StepCall(change_id, state=state.value, reasons=reasons)
-        await run_activity("finish", call)
+        if self._halted and self._stop_as is not None:
+            state = self._stop_as
+        await run_activity("finish", StepCall(change_id, state=state.value, reasons=reasons))
+        if state is ChangeState.PROMOTED and self._stop_as is not None:
+            await self._take_back(change_id)
         return state.value
 
     def _request_stop(self, state: ChangeState, principal: str) -> None:
@@ -101,11 +109,11 @@ class ChangeFlow:
         for environment in ENVIRONMENTS:
             stopped = await self._promote(change_id, environment)
             if stopped:
-                return await self._undone(change_id, environment, stopped)
-        stopped = await self._steps(change_id, (StepName.RECORD,))
-        if stopped:
-            return await self._undone(change_id, "prod", stopped)
-        return ChangeState.PROMOTED, []
+                return await self._undone(change_id, stopped)
+        recorded = await self._interruptible("step", StepCall(change_id, StepName.RECORD.value))
+        if recorded.verdict == GO and self._stop_as is None:
+            return ChangeState.PROMOTED, recorded.reasons
+        return await self._undone(change_id, self._halt() if recorded.verdict == GO else recorded)
 
     async def _steps(self, change_id: str, steps: tuple[StepName, ...]) -> StepResult | None:
         for step in steps:
@@ -115,28 +123,20 @@ class ChangeFlow:
         return None
 
     async def _lease(self, change_id: str) -> StepResult | None:
-        for _ in range(MAX_REBASES):
-            result = await self._leased_base(change_id)
-            if result.verdict == GO:
-                return None
-            if result.verdict == STOP:
-                return result
+        """Hold the application, and have the change tried on its newest commit."""
+        leased = await self._interruptible("lease", StepCall(change_id), attempts=0)
+        if leased.verdict != GO:
+            return leased
+        rebases = 0
+        while (result := await self._interruptible("rebase", StepCall(change_id))).verdict == AGAIN:
+            if rebases == MAX_REBASES:
+                moved = f"the application's branch moved {rebases + 1} times while this change was tried"
+                return StepResult(STOP, [f"{moved}; ask for it again when the branch is quiet"])
+            rebases += 1
             stopped = await self._steps(change_id, TRIAL_STEPS)
             if stopped:
                 return stopped
-        return StepResult(
-            STOP, [f"the application's branch moved {MAX_REBASES} times while this change was tried"]
-        )
-
-    async def _leased_base(self, change_id: str) -> StepResult:
-        while True:
-            result = await self._interruptible("lease", StepCall(change_id))
-            if result.verdict != WAIT:
-                return result
-            try:
-                await workflow.wait_condition(lambda: self._stop_as is not None, timeout=1.0)
-            except TimeoutError:
-                continue
+        return None if result.verdict == GO else result
 
     async def _promote(self, change_id: str, environment: str) -> StepResult | None:
         step = f"promote/{environment}"
@@ -149,29 +149,43 @@ class ChangeFlow:
                 return result
             await workflow.wait_condition(lambda: environment in self._approvals or self._stop_as is not None)
 
-    async def _undone(
-        self, change_id: str, environment: str, stopped: StepResult
-    ) -> tuple[ChangeState, list[str]]:
-        call = StepCall(change_id, f"promote/{environment}", reasons=stopped.reasons)
-        result = await run_activity("undo", call)
+    async def _undone(self, change_id: str, stopped: StepResult) -> tuple[ChangeState, list[str]]:
+        result = await run_activity("undo", StepCall(change_id, reasons=stopped.reasons))
         deployed = result.verdict == GO
-        return (ChangeState.ROLLED_BACK if deployed else ChangeState.REJECTED), stopped.reasons
+        reasons = [*stopped.reasons, *result.reasons]
+        return (ChangeState.ROLLED_BACK if deployed else ChangeState.REJECTED), reasons
 
-    async def _interruptible(self, name: str, call: StepCall) -> StepResult:
+    async def _take_back(self, change_id: str) -> None:
+        """A stop was asked for while the promotion was being written down: it was accepted, so it is done."""
+        with contextlib.suppress(WorkflowAlreadyStartedError):
+            await workflow.start_child_workflow(
+                TaskFlow.run,
+                args=["take_back", StepCall(change_id)],
+                id=take_back_id(change_id),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            )
+
+    async def _interruptible(self, name: str, call: StepCall, attempts: int = MAX_ATTEMPTS) -> StepResult:
         """Run an activity; a stop request cancels it and counts as a stop."""
         if self._stop_as is not None:
-            return StepResult(STOP, ["stopped on request"])
-        running = asyncio.ensure_future(run_activity(name, call, MAX_ATTEMPTS))
+            return self._halt()
+        running = asyncio.ensure_future(run_activity(name, call, attempts))
         await workflow.wait_condition(lambda: running.done() or self._stop_as is not None)
         if not running.done():
             running.cancel()
             await asyncio.wait([running])
         if running.cancelled() or (running.exception() and self._stop_as is not None):
-            return StepResult(STOP, ["stopped on request"])
+            return self._halt()
         failure = running.exception()
         if isinstance(failure, ActivityError):
-            return StepResult(STOP, [f"{call.step or name} failed {MAX_ATTEMPTS} times: {failure.cause}"])
+            why = failure.cause or failure
+            return StepResult(STOP, [f"{call.step or name} did not end after {attempts} attempts: {why}"])
         return running.result()
+
+    def _halt(self) -> StepResult:
+        self._halted = True
+        asked = self._stop_as or ChangeState.CANCELLED
+        return StepResult(STOP, [f"{asked.value} on request of {self._stop_by}"])
 
 
 @workflow.defn(name="Task")
@@ -182,6 +196,11 @@ class TaskFlow:
     async def run(self, name: str, call: StepCall) -> str:
         """Run the activity ``name`` until it answers; returns its verdict."""
         return (await run_activity(name, call)).verdict
+
+
+def take_back_id(change_id: str) -> str:
+    """The flow that takes a promoted change back: one at a time, whoever asks."""
+    return f"take-back-{change_id}"
 
 
 async def run_activity(name: str, call: StepCall, attempts: int = 0) -> StepResult:

@@ -77,12 +77,21 @@ class Journal:
             await timeline.append(connection, row["change_id"], "step", dict(row))
         await self._hint(row["change_id"])
 
-    async def forget_steps(self, change_id: str, steps: Sequence[str]) -> None:
-        """Drop steps that have to run again on a new base."""
+    async def rebase(self, change_id: str, commit: str, steps: Sequence[str]) -> None:
+        """Move the change to a new base and drop the steps that were made on the old one, in one transaction.
+
+        So no crash can leave what was tried on one base to be taken for what was tried on another.
+        """
         async with self._records.write() as connection:
-            await connection.execute(
-                delete(t.steps).where(t.steps.c.change_id == change_id, t.steps.c.step.in_(steps))
-            )
+            this = t.changes.c.id == change_id
+            before = (await connection.execute(select(t.changes.c.base_commit).where(this))).scalar_one()
+            dropped = t.steps.c.change_id == change_id, t.steps.c.step.in_(steps)
+            await connection.execute(delete(t.steps).where(*dropped))
+            await connection.execute(update(t.changes).where(this).values(base_commit=commit, consensus=None))
+            row = (await connection.execute(select(t.changes).where(this))).mappings().one()
+            await timeline.append(connection, change_id, "state", summary(dict(row), None))
+            await timeline.append(connection, change_id, "rebase", {"from": before, "to": commit})
+        await self._hint(change_id)
 
     async def candidates(self, change_id: str) -> list[dict[str, Any]]:
         """All candidates of a change, by model name."""
@@ -130,6 +139,14 @@ class Journal:
             await connection.execute(insert(t.evidence).values(**row))
             await timeline.append(connection, row["change_id"], "gate", dict(shown))
         await self._hint(row["change_id"])
+
+    async def statement(
+        self, change_id: str, subject: str, gate: str, environment: str | None
+    ) -> dict[str, Any] | None:
+        """What a gate said of this subject in this change, None when it has not spoken yet."""
+        wanted = (subject, gate, environment)
+        rows = await self.evidence(change_id)
+        return next((one for one in rows if (one["subject"], one["gate"], one["environment"]) == wanted), None)
 
     async def evidence(self, change_id: str) -> list[dict[str, Any]]:
         """All signed statements of a change, oldest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +16,14 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from ripple.changes.applications import Applications
-from ripple.changes.flow import TASK_QUEUE, ChangeFlow, StepCall, TaskFlow
+from ripple.changes.flow import TASK_QUEUE, ChangeFlow, StepCall, TaskFlow, take_back_id
 from ripple.changes.journal import Journal, now
 from ripple.changes.view import change_view, summary
 from ripple.governance.governor import Governor
 from ripple.model.change import ChangeState, Intent
-from ripple.model.errors import Conflict, Invalid, Unavailable
+from ripple.model.errors import Conflict, Invalid, RippleError, Unavailable
 from ripple.model.governance import Principal
+from ripple.model.release import ENVIRONMENTS
 from ripple.planes.events import Events
 from ripple.planes.records import Records, timeline
 
@@ -42,31 +43,51 @@ class Flows:
         self._client: Client | None = None
 
     async def start_change(self, change_id: str) -> None:
-        """Start the flow of a change; doing it again changes nothing."""
+        """Start the flow of a change; doing it again while it runs changes nothing.
+
+        A flow that Temporal lost or ended without the change having ended is started anew: its steps have kept
+        what they did.
+        """
         await self._start(ChangeFlow.run, change_id, [change_id])
 
     async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
         """Start one durable task; doing it again while it runs changes nothing."""
-        await self._start(TaskFlow.run, flow_id, [name, call], again=True)
+        await self._start(TaskFlow.run, flow_id, [name, call])
 
     async def signal(self, change_id: str, name: str, *arguments: str) -> None:
-        """Send a signal to a running change."""
+        """Send a signal to a running change; its flow is started by it where it has none yet.
+
+        Raises:
+            Conflict: the flow has ended.
+            Unavailable: Temporal does not answer; the signal may be sent again.
+        """
         client = await self._connected()
         try:
-            await client.get_workflow_handle(change_id).signal(name, args=arguments, rpc_timeout=START_DEADLINE)
+            await client.start_workflow(
+                ChangeFlow.run,
+                args=[change_id],
+                id=change_id,
+                task_queue=TASK_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                start_signal=name,
+                start_signal_args=arguments,
+                task_timeout=DECIDE_SECONDS,
+                rpc_timeout=START_DEADLINE,
+            )
+        except WorkflowAlreadyStartedError as error:
+            raise Conflict(f"the flow of change {change_id} has ended; look at it again") from error
         except RPCError as error:
             raise Unavailable(f"cannot tell change {change_id} to {name}: {error.message}; try again") from error
 
-    async def _start(self, run: Any, flow_id: str, arguments: list[Any], *, again: bool = False) -> None:
+    async def _start(self, run: Any, flow_id: str, arguments: list[Any]) -> None:
         client = await self._connected()
-        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE if again else WorkflowIDReusePolicy.REJECT_DUPLICATE
         try:
             await client.start_workflow(
                 run,
                 args=arguments,
                 id=flow_id,
                 task_queue=TASK_QUEUE,
-                id_reuse_policy=reuse,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 task_timeout=DECIDE_SECONDS,
                 rpc_timeout=START_DEADLINE,
@@ -147,7 +168,23 @@ class Changes:
             return await self._journal.evidence(change_id)
 
     async def approve(self, principal: Principal, change_id: str, environment: str) -> dict[str, Any]:
-        """Let a running change into an environment that asks for a person."""
+        """Let a running change into an environment that waits for a person.
+
+        An approval speaks of the release that waits there: nobody can give one before there is something to see.
+
+        Raises:
+            Invalid: there is no such environment.
+            Conflict: the change does not wait for an approval there.
+        """
+        if environment not in ENVIRONMENTS:
+            raise Invalid(f"{environment!r} is no environment; they are {', '.join(ENVIRONMENTS)}")
+        change = await self._journal.change(change_id)
+        step = await self._journal.step(change_id, f"promote/{environment}")
+        waits = step is not None and step["state"] == "running" and bool(step["outputs"].get("awaiting_approval"))
+        if not waits and not ChangeState(change["state"]).final:
+            raise Conflict(
+                f"change {change_id} does not wait for an approval in {environment}; wait until it does"
+            )
         return await self._signal(principal, change_id, "approve", environment)
 
     async def cancel(self, principal: Principal, change_id: str) -> dict[str, Any]:
@@ -161,18 +198,33 @@ class Changes:
             return await self._signal(principal, change_id, "roll_back")
         if change["state"] != ChangeState.PROMOTED:
             raise Conflict(f"change {change_id} is {change['state']}: nothing of it is deployed")
+        await self._check_taken_back(change)
         resource = f"change/{change_id}"
         async with self._governor.act(
             principal, "change.roll_back", resource, data={}, trace_id=change["trace_id"]
         ):
-            await self._flows.start_task(f"take-back-{change_id}", "take_back", StepCall(change_id))
+            await self._flows.start_task(take_back_id(change_id), "take_back", StepCall(change_id))
         return summary(change, None)
+
+    async def _check_taken_back(self, change: Mapping[str, Any]) -> None:
+        """Conflict unless what the change brought runs now and nobody else is moving the application."""
+        if not await self._applications.runs(change):
+            raise Conflict(
+                f"change {change['id']} runs nowhere any more: it was taken back, or a later change replaced it; "
+                "ask for a change that undoes what it did"
+            )
+        holder = await self._applications.holder(change["application"])
+        if holder not in (None, change["id"], take_back_id(change["id"])):
+            raise Conflict(
+                f"cannot take {change['id']} back now: {holder} is moving {change['application']}; "
+                f"cancel that one or wait for its end"
+            )
 
     async def _signal(self, principal: Principal, change_id: str, verb: str, *arguments: str) -> dict[str, Any]:
         change = await self._journal.change(change_id)
         if ChangeState(change["state"]).final:
             raise Conflict(f"change {change_id} has ended as {change['state']}; {verb} has no effect")
-        data = {"arguments": list(arguments)}
+        data = {"arguments": list(arguments), "release": change["release"]}
         resource = f"change/{change_id}"
         trace_id = change["trace_id"]
         async with self._governor.act(principal, f"change.{verb}", resource, data=data, trace_id=trace_id):
@@ -188,7 +240,7 @@ class Feed:
         self._events = events
         self._journal = journal
 
-    async def follow(self, change_id: str, after: int) -> AsyncIterator[tuple[int, str, Mapping[str, Any]]]:
+    async def follow(self, change_id: str, after: int) -> AsyncGenerator[tuple[int, str, Mapping[str, Any]]]:
         """Rows of the timeline behind ``after`` as they come, ending with one ``end`` after a final state.
 
         A pause without news yields ``(after, "", {})`` so that the caller can keep its connection alive.
@@ -213,8 +265,9 @@ class Feed:
         yield after, "end", {}
 
     async def _listen(self, change_id: str, news: asyncio.Event) -> None:
-        async for _ in self._events.subscribe(f"ripple.changes.{change_id}"):
-            news.set()
+        with contextlib.suppress(RippleError):  # hints only: without them the rows are looked for every second
+            async for _ in self._events.subscribe(f"ripple.changes.{change_id}"):
+                news.set()
 
 
 def _check_intent(intent: Intent) -> None:
@@ -222,6 +275,8 @@ def _check_intent(intent: Intent) -> None:
         raise Invalid("the intent is empty; say in a sentence what should change")
     if len(intent.text) > MAX_INTENT_CHARACTERS:
         raise Invalid(f"the intent has {len(intent.text)} characters; at most {MAX_INTENT_CHARACTERS} are taken")
+    if any("\ud800" <= character <= "\udfff" for character in intent.text):
+        raise Invalid("the intent holds half of a character (a lone surrogate); send it as UTF-8")
 
 
 def _new_row(principal: Principal, intent: Intent, trace_id: str) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from ripple.governance.governor import Governor
-from ripple.inference.adapters import adapters_of
+from ripple.inference.adapters import Reply, adapters_of
 from ripple.inference.answer import parse_tests
 from ripple.inference.catalogue import load_catalogue
 from ripple.inference.fanout import Asking, Fanout, Request
@@ -23,6 +23,7 @@ from ripple.inference.providers import Providers
 from ripple.inference.voters import Plan, Voter, is_named, lineage_of, plan_examiners, plan_voters
 from ripple.model.candidate import Candidate, Tier
 from ripple.model.change import ChangeKind
+from ripple.model.digest import digest_bytes
 from ripple.model.errors import Invalid, Refused, RippleError
 from ripple.model.governance import Decision
 from ripple.model.paths import Home
@@ -47,6 +48,21 @@ _PROBE = Request(
     schema_name="probe",
     max_tokens=64,
 )
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one voter gave when it was asked for tests: (path, content) each, or the reason there are none.
+
+    ``response`` is the digest of its answer, None when it gave none.
+    """
+
+    tests: list[tuple[str, str]]
+    seconds: float
+    reason: str
+    response: str | None
+    tokens_in: int | None
+    tokens_out: int | None
 
 
 class Voters:
@@ -108,17 +124,29 @@ class Voters:
         policy = self.policy(policy_name)
         return plan_examiners(policy, await self._available(policy), authors, most)
 
-    async def written_tests(self, voter: Voter, request: Request, trace_id: str) -> list[tuple[str, str]]:
-        """The tests one voter writes, as (path, content); none when it gives no usable answer."""
+    async def written_tests(self, voter: Voter, request: Request, trace_id: str) -> Written:
+        """The tests one voter writes; none, with the reason, when it gives no usable answer."""
+        began = time.monotonic()
+        reply: Reply | None = None
+        tests: list[tuple[str, str]] = []
+        reason = ""
         try:
             await self._may(voter, trace_id)
             reply = await self._fanout.reply(self._fanout.call(voter, request, trace_id), self._objects.put)
             if reply.problem:
                 raise Invalid(reply.problem)
-            return list(parse_tests(reply.text))
+            tests = list(parse_tests(reply.text))
         except RippleError as error:
-            log.info("no_tests_written", voter=voter.name, reason=str(error), trace_id=trace_id)
-            return []
+            reason = str(error)
+            log.info("no_tests_written", voter=voter.name, reason=reason, trace_id=trace_id)
+        return Written(
+            tests=tests,
+            seconds=round(time.monotonic() - began, 3),
+            reason=reason,
+            response=digest_bytes(reply.raw) if reply else None,
+            tokens_in=reply.tokens_in if reply else None,
+            tokens_out=reply.tokens_out if reply else None,
+        )
 
     async def policies(self) -> list[dict[str, Any]]:
         """Every inference policy: may it be used, what stands against it now, who votes and who is missing."""

@@ -55,6 +55,14 @@ class Deployments:
             raise NotFound(f"no environment {environment} of an application {application!r}; see ripple app list")
         return port
 
+    async def move(self, application: str, environment: str, port: int) -> None:
+        """Give one environment another port at the edge."""
+        async with self._records.write() as connection:
+            this = t.applications.c.name == application
+            ports = (await connection.execute(select(t.applications.c.ports).where(this))).scalar_one()
+            moved = {**ports, environment: port}
+            await connection.execute(t.applications.update().where(this).values(ports=moved))
+
     async def hold_reason(self, release: str) -> str | None:
         """Why a release is held, None when it is not (or not known)."""
         query = select(t.releases.c.held, t.releases.c.held_reason).where(t.releases.c.digest == release)

@@ -2,7 +2,8 @@
 
 - The whole configuration is rendered from the routes and loaded at once; loading the same one again does nothing.
 - A request in flight keeps the instance it was given to: Caddy drains it under the old configuration.
-- Caddy saves what it was given and, started with ``--resume``, serves it again after a crash.
+- Caddy saves what it was given and, started with ``--resume``, serves it again after a crash; but a listener whose
+  port somebody else took is left out (:mod:`ripple.delivery.edge_start`).
 - Each environment has an access log of its own, one JSON object a line, with the instance that answered.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 import anyio
 import httpx
 
+from ripple.delivery.edge_start import ports_of
 from ripple.model.errors import DeadlineExceeded, Invalid, Unavailable
 
 DEADLINE_SECONDS = 5.0
@@ -72,6 +74,12 @@ class Edge:
         answer = await self._ask("POST", "/load", json=render(routes, self._admin, self._logs))
         if answer.status_code != 200:
             raise Invalid(f"the edge refused its configuration: {answer.text[:500]}; it serves the one before")
+
+    async def ports(self) -> set[int]:
+        """The ports the edge listens on now for environments."""
+        answer = await self._ask("GET", "/config/apps/http/servers")
+        servers = (answer.json() if answer.status_code == 200 else None) or {}
+        return {port for server in servers.values() for port in ports_of(server)}
 
     async def requests_in_flight(self, socket: Path) -> int:
         """Requests the instance behind ``socket`` is answering now; 0 when the edge does not know it."""

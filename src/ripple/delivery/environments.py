@@ -9,11 +9,15 @@ Rules of a deployment:
 - The row is written before the effect and every effect is repeatable, so any of these may be cut short and called
   again: the table says what should be, :meth:`Environments.restore` makes it so.
 - A held release is not deployed until :meth:`Environments.unhold`.
+- One call at a time per application, :meth:`Environments.restore` too: else it would sweep away what is just
+  being deployed.
+- An environment whose port a foreign process took gets another one; the others are served all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -38,11 +42,12 @@ from ripple.delivery.instances import (
     component_of,
     make_read_only,
 )
+from ripple.delivery.ports import free_ports, is_taken
 from ripple.delivery.repository import Repository
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay
 from ripple.model.component import ComponentState, ComponentStatus
-from ripple.model.errors import Conflict, NotFound, Refused, RippleError
+from ripple.model.errors import Conflict, Invalid, NotFound, Refused, RippleError
 from ripple.model.paths import Home
 from ripple.model.release import ENVIRONMENTS, Deployment, DeploymentState, Release
 from ripple.planes.records import Records
@@ -67,6 +72,7 @@ class Environments:
         self._supervisor = supervisor
         self._sandbox = sandbox
         self._routing = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def target(
         self,
@@ -88,6 +94,10 @@ class Environments:
             Refused: the release is held, or does not become ready; the message ends with its log.
             Unavailable: the supervisor or the edge does not answer.
         """
+        async with self._turns[target.application]:
+            return await self._deploy(target, repository)
+
+    async def _deploy(self, target: Target, repository: Repository) -> Deployment:
         digest = target.release.digest
         held = await self.table.hold_reason(digest)
         if held is not None:
@@ -103,7 +113,8 @@ class Environments:
         except Refused:
             await self._abandon(row)
             raise
-        if row.state is DeploymentState.CANARY and row.weight == 0:
+        watched = self.places.progress(target.application, target.environment, digest).exists()
+        if row.state is DeploymentState.CANARY and row.weight == 0 and not watched:
             row = replace(row, weight=_weight(target, rows))
             await self.table.put(row)
         await self.route()
@@ -116,6 +127,10 @@ class Environments:
             Conflict: the release is not deployed here.
             Refused: its instance is not ready any more.
         """
+        async with self._turns[target.application]:
+            return await self._promote(target)
+
+    async def _promote(self, target: Target) -> Deployment:
         rows = await self.table.all(target.application)
         row = _find(rows, target.environment, target.release.digest)
         if row is None or row.state not in ACTIVE:
@@ -145,8 +160,13 @@ class Environments:
         list. Empty when it ran nowhere: then it is not held either.
 
         Raises:
-            Refused: what ran before does not start; the release goes on running there.
+            Refused: somewhere what ran before does not start; the release goes on running there, and is gone from
+                everywhere else.
         """
+        async with self._turns[application]:
+            return await self._take_back(application, release, reason)
+
+    async def _take_back(self, application: str, release: str, reason: str) -> list[str]:
         rows = await self.table.all(application)
         again = await self.table.hold_reason(release) == reason
         undone = [
@@ -158,19 +178,22 @@ class Environments:
         if any(row.state in ACTIVE for row in undone):
             await self.table.hold(release, reason)
             await self._cut_canaries(undone)
-            for row in undone:
-                await self._roll_back(row)
-        if undone:
+            try:
+                await self._roll_back_all(undone)
+            finally:
+                await self._sweep(application)
+        elif undone:
             await self._sweep(application)
         return [row.environment for row in undone]
 
     async def retire(self, application: str) -> None:
         """End everything of one application, for good."""
-        rows = await self.table.all(application)
-        active = [replace(row, state=DeploymentState.RETIRED, weight=0) for row in rows if row.state in ACTIVE]
-        await self.table.put(*active)
-        await self.route()
-        await self._sweep(application)
+        async with self._turns[application]:
+            rows = await self.table.all(application)
+            active = [replace(row, state=DeploymentState.RETIRED, weight=0) for row in rows if row.state in ACTIVE]
+            await self.table.put(*active)
+            await self.route()
+            await self._sweep(application)
 
     async def stable(self, application: str, environment: str) -> Deployment | None:
         """What gets the environment's traffic."""
@@ -193,21 +216,49 @@ class Environments:
         return f"http://127.0.0.1:{await self.table.port(application, environment)}"
 
     async def route(self) -> None:
-        """Make the edge serve what the table says, for all applications."""
+        """Make the edge serve what the table says, for all applications.
+
+        Raises:
+            Unavailable: the edge does not answer.
+            Invalid: it takes no configuration, and not because of a port that somebody else has.
+        """
         async with self._routing:
-            found = routes(await self.table.ports(), await self.table.all(), self.places.socket)
-            await self.edge.push(found)
+            try:
+                await self._push()
+            except Invalid:
+                if not await self._leave_taken_ports():
+                    raise
+                await self._push()
 
     async def restore(self) -> None:
         """At start-up: start instances that should run and do not, stop those that should not, route."""
-        rows = await self.table.all()
-        running = await self._instances()
-        for row in rows:
-            if row.state in ACTIVE and row.component not in running:
-                await self._reapply(row)
+        for application in sorted({row.application for row in await self.table.all()}):
+            async with self._turns[application]:
+                running = await self._instances()
+                for row in await self.table.all(application):
+                    if row.state in ACTIVE and row.component not in running:
+                        await self._reapply(row)
         await self.route()
-        for application in {row.application for row in rows}:
-            await self._sweep(application)
+        for application in sorted({row.application for row in await self.table.all()}):
+            async with self._turns[application]:
+                await self._sweep(application)
+
+    async def _push(self) -> None:
+        await self.edge.push(routes(await self.table.ports(), await self.table.all(), self.places.socket))
+
+    async def _leave_taken_ports(self) -> bool:
+        """Give each environment whose port a foreign process has another one; True when any was moved."""
+        ours = await self.edge.ports()
+        ports = await self.table.ports()
+        taken = [place for place, port in sorted(ports.items()) if port not in ours and is_taken(port)]
+        for place, port in zip(taken, free_ports(len(taken), avoid=ports.values()), strict=True):
+            application, environment = place
+            log.warning(
+                "edge_port_moved", application=application, environment=environment, was=ports[place], now=port,
+                reason="another process listens on it",
+            )  # fmt: skip
+            await self.table.move(application, environment, port)
+        return bool(taken)
 
     async def _begin(self, target: Target, rows: Sequence[Deployment]) -> Deployment:
         """Write that the release is a canary without traffic, in place of one that was left behind."""
@@ -268,6 +319,20 @@ class Environments:
             await self.table.put(*cut)
             await self.route()
 
+    async def _roll_back_all(self, rows: Sequence[Deployment]) -> None:
+        """Each of them, whatever becomes of the others; Refused with every reason at the end."""
+        failed = []
+        for row in rows:
+            try:
+                await self._roll_back(row)
+            except (Refused, NotFound) as error:
+                failed.append(f"{row.environment}: {error}")
+        if failed:
+            raise Refused(
+                f"what ran before does not start, so release {rows[0].release[:19]} goes on running in "
+                f"{'; '.join(failed)}; mend the application by a change, or roll back again"
+            )
+
     async def _roll_back(self, row: Deployment) -> None:
         if row.state not in ACTIVE:
             return
@@ -287,14 +352,20 @@ class Environments:
         except NotFound as error:
             log.error("deployment_lost", component=row.component, error=str(error))
             return
-        await self._supervisor.apply(component_of(launch, self.places, self._sandbox))
+        try:
+            await self._supervisor.apply(component_of(launch, self.places, self._sandbox))
+        except RippleError as error:
+            if error.retryable:
+                raise
+            log.error("deployment_not_started", component=row.component, error=str(error))
 
     async def _sweep(self, application: str) -> None:
         """Drain and stop every instance of the application that has no active row, and drop unneeded files."""
+        instances = await self._instances()
         rows = await self.table.all(application)
         active = {row.component for row in rows if row.state in ACTIVE}
         by_component = {row.component: row for row in rows}
-        for component in await self._instances():
+        for component in instances:
             if component.startswith(f"{COMPONENT_PREFIX}{application}.") and component not in active:
                 row = by_component.get(component)
                 if row is not None:

@@ -331,8 +331,9 @@ def test_written_tests_are_those_that_can_be_used(
         async with opened(tmp_path) as room:
             await room.add("a", endpoint.url)
             examiner = (await room.voters.examiners(EMBEDDED, set(), 1))[0]
-            tests = await room.voters.written_tests(examiner, REQUEST, TRACE)
-            assert [path for path, _ in tests] == expected
+            written = await room.voters.written_tests(examiner, REQUEST, TRACE)
+            assert [path for path, _ in written.tests] == expected
+            assert bool(written.reason) is not bool(expected), "it says why there are none"
 
     run(main())
 

@@ -12,9 +12,10 @@ from typing import Any
 from ripple.changes.activities import StepContext, StepOutcome
 from ripple.changes.flow import STOP
 from ripple.changes.journal import now
-from ripple.changes.steps.ground import Ground, ground_of, toolchain_for, tree_folder
+from ripple.changes.steps.ground import Ground, ground_of, placed_tree, toolchain_for
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.trial import run_integration, run_trial
+from ripple.changes.view import statement_of
 from ripple.delivery import gates
 from ripple.delivery.evals import run_evals
 from ripple.delivery.releases import make_release
@@ -22,7 +23,7 @@ from ripple.delivery.scanners import scan
 from ripple.delivery.toolchain import Toolchain
 from ripple.governance.evidence import GATE_PREDICATE, sign_statement
 from ripple.model.application import ApplicationManifest
-from ripple.model.gate import Evidence, Verdict
+from ripple.model.gate import Evidence, GateName, Verdict
 from ripple.model.release import Release
 
 SCAN_ENVIRONMENT = "prod"
@@ -47,25 +48,32 @@ async def run_gates(rooms: Rooms, context: StepContext) -> StepOutcome:
     """Make the release, judge it, and stop at the first gate that does not say pass."""
     change = context.change
     ground = await ground_of(rooms, change)
-    folder = tree_folder(rooms, change, change["consensus"]["details"]["tree"])
+    folder = await placed_tree(rooms, change, change["consensus"]["details"]["tree"])
     bench = _Bench(folder, ground, await toolchain_for(rooms, ground.folder, ground.manifest))
     release = await _release(rooms, change, bench)
     shown = []
-    for gate in (_build, _integration, _security, _policy, _evals):
-        began = time.monotonic()
-        with context.watch.outside() if gate in _OUTSIDE else contextlib.nullcontext():
-            evidence = await gate(rooms, change, release, bench)
-        evidence = replace(evidence, duration_seconds=round(time.monotonic() - began, 6))
-        await keep_evidence(rooms, change, evidence)
-        shown.append({"gate": evidence.gate.value, "verdict": evidence.verdict.value})
-        if evidence.verdict is not Verdict.PASS:
-            reasons = [f"gate {evidence.gate} says {evidence.verdict}: {reason}" for reason in evidence.reasons]
+    for name, gate in _GATES.items():
+        said = await _said_before(rooms, change, release, name)
+        if said is None:
+            began = time.monotonic()
+            with context.watch.outside() if gate in _OUTSIDE else contextlib.nullcontext():
+                evidence = await gate(rooms, change, release, bench)
+            evidence = replace(evidence, duration_seconds=round(time.monotonic() - began, 6))
+            await keep_evidence(rooms, change, evidence)
+            said = evidence.verdict, evidence.reasons
+        verdict, given = said
+        shown.append({"gate": name.value, "verdict": verdict.value})
+        if verdict is not Verdict.PASS:
+            reasons = [f"gate {name} says {verdict}: {reason}" for reason in given]
             return StepOutcome(STOP, reasons, {"release": release.digest}, {"gates": shown})
     return StepOutcome(inputs={"release": release.digest}, outputs={"gates": shown})
 
 
 async def keep_evidence(rooms: Rooms, change: Mapping[str, Any], evidence: Evidence) -> None:
-    """Sign what a gate saw and store it; one statement per gate, environment and release."""
+    """Sign what a gate saw and store it; one statement per gate, environment and release, the first one."""
+    spoken = evidence.subject, evidence.gate.value, evidence.environment
+    if await rooms.journal.statement(change["id"], *spoken):
+        return
     evidence = replace(evidence, at=evidence.at or now())
     predicate = {
         "gate": evidence.gate.value,
@@ -87,6 +95,14 @@ async def keep_evidence(rooms: Rooms, change: Mapping[str, Any], evidence: Evide
         "envelope": sign_statement(rooms.key, change["application"], evidence.subject, GATE_PREDICATE, predicate),
     }
     await rooms.journal.put_evidence(row, {**predicate, "subject": evidence.subject})
+
+
+async def _said_before(
+    rooms: Rooms, change: Mapping[str, Any], release: Release, gate: GateName
+) -> tuple[Verdict, tuple[str, ...]] | None:
+    """A gate that spoke before a crash is not asked again: what it said then stands, for better or worse."""
+    row = await rooms.journal.statement(change["id"], release.digest, gate.value, None)
+    return (Verdict(row["verdict"]), tuple(statement_of(row)["reasons"])) if row else None
 
 
 async def _release(rooms: Rooms, change: Mapping[str, Any], bench: _Bench) -> Release:
@@ -162,5 +178,12 @@ async def _evals(rooms: Rooms, change: Mapping[str, Any], release: Release, benc
     return gates.evals_gate(release, result)
 
 
+_GATES = {
+    GateName.BUILD: _build,
+    GateName.INTEGRATION: _integration,
+    GateName.SECURITY: _security,
+    GateName.POLICY: _policy,
+    GateName.EVALS: _evals,
+}
 _OUTSIDE = frozenset({_build, _integration, _security, _evals})
 """Gates that wait for sandboxed commands; the time they take is not Ripple's own."""

@@ -52,6 +52,15 @@ async def toolchain_for(rooms: Rooms, folder: Path, manifest: ApplicationManifes
     return await toolchain_of(rooms.home.toolchains, folder, manifest)
 
 
+async def placed_tree(rooms: Rooms, change: Mapping[str, Any], tree: str) -> Path:
+    """The files of a candidate's tree, byte for byte what its hash names; they are there whole or not at all."""
+    folder = tree_folder(rooms, change, tree)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        await (await rooms.repository(change)).checkout(tree, folder)
+    return folder
+
+
 def tree_folder(rooms: Rooms, change: Mapping[str, Any], tree: str) -> Path:
     """Where a candidate's tree lies."""
     return rooms.folder(change) / "trees" / tree

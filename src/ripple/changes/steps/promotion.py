@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import structlog
+
 from ripple.changes.activities import StepContext, StepOutcome
+from ripple.changes.attested import doubt
 from ripple.changes.flow import STOP, WAIT
 from ripple.changes.journal import now
 from ripple.changes.steps.gating import keep_evidence
@@ -20,6 +23,8 @@ from ripple.delivery.releases import load_release
 from ripple.model.application import EnvironmentOverlay
 from ripple.model.gate import Verdict
 from ripple.model.release import ENVIRONMENTS, Release
+
+log = structlog.get_logger(__name__)
 
 
 async def promote(rooms: Rooms, context: StepContext) -> StepOutcome:
@@ -70,11 +75,24 @@ async def _deploy(rooms: Rooms, context: StepContext, target: Target) -> StepOut
         shown["analysis"] = asdict(analysis)
         if analysis.verdict is not Verdict.PASS:
             return StepOutcome(STOP, [f"{environment}: {reason}" for reason in analysis.reasons], {}, shown)
-    await rooms.environments.promote(target)
+    with context.watch.outside():
+        await rooms.environments.promote(target)
     await rooms.journal.note(
         change["id"], "environment", {"environment": environment, "state": "passed", "at": now()}
     )
     return StepOutcome(inputs={"release": release.digest, "approved_by": context.approved_by}, outputs=shown)
+
+
+async def _believed(rooms: Rooms, change: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Evidence whose signature holds now and says what its row says; any other counts as none."""
+    believed = []
+    for row in await rooms.journal.evidence(change["id"]):
+        reason = doubt(row, rooms.key.public_pem)
+        if reason:
+            log.error("evidence_not_believed", change=change["id"], evidence=row["id"], reason=reason)
+        else:
+            believed.append(row)
+    return believed
 
 
 async def _asked(
@@ -85,7 +103,7 @@ async def _asked(
     overlay: EnvironmentOverlay,
     approved_by: str,
 ) -> dict[str, Any]:
-    evidence = await rooms.journal.evidence(change["id"])
+    evidence = await _believed(rooms, change)
     position = ENVIRONMENTS.index(environment)
     before = ENVIRONMENTS[position - 1] if position else None
     stable = await rooms.environments.stable(change["application"], before) if before else None

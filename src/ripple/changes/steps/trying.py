@@ -23,13 +23,13 @@ from ripple.changes.apply import apply_answer, canonical_change
 from ripple.changes.behaviour import compare_trees
 from ripple.changes.candidates import candidate_of, candidate_row
 from ripple.changes.steps.crossexam import Examination, cross_examine
-from ripple.changes.steps.ground import Ground, ground_of, toolchain_for, tree_folder
+from ripple.changes.steps.ground import Ground, ground_of, placed_tree, toolchain_for, tree_folder
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.trial import Trial, run_trial
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.candidate import Answer, Candidate, Standing
 from ripple.model.change import ChangeKind, StepName
-from ripple.model.errors import RippleError, Unavailable
+from ripple.model.errors import Invalid, RippleError, Unavailable
 
 MAX_TRIALS = 2
 """Trees that are tried at once: each runs a test suite, and a laptop has two to four cores to spare."""
@@ -77,10 +77,7 @@ async def _materialised(rooms: Rooms, change: Mapping[str, Any], ground: Ground,
         return _spoiled(row, error)
     except ValueError as error:
         return _spoiled(row, error)
-    target = tree_folder(rooms, change, tree)
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        await repository.checkout(tree, target)
+    await placed_tree(rooms, change, tree)
     return replace(row, standing=Standing.COUNTED, reasons=(), tree=tree, diff=diff, canonical=canonical)
 
 
@@ -98,16 +95,19 @@ async def _tree_of(
     """
     repository = await rooms.repository(change)
     seen = (await rooms.journal.step(change["id"], StepName.CONTEXT) or {})["inputs"]["base_commit"]
-    authored, scratch = rooms.folder(change) / "authored", rooms.folder(change) / "scratch"
-    for folder in (authored, scratch):
+    moved, scratch = seen != change["base_commit"], rooms.folder(change) / "scratch"
+    authored = rooms.folder(change) / "authored" if moved else ground.folder
+    for folder in (authored, scratch) if moved else (scratch,):
         await anyio.to_thread.run_sync(lambda gone: shutil.rmtree(gone, ignore_errors=True), folder)
         await repository.checkout(seen, folder)
     paths = apply_answer(scratch, answer, ground.manifest)
     await _allowed(rooms, change, ground, paths)
     canonical = canonical_change(authored, scratch, paths) if change["kind"] == ChangeKind.CONFIG else None
     tree = await repository.write_tree(scratch, seen)
-    if seen != change["base_commit"]:
+    if moved:
         tree = await repository.rebase_tree(tree, seen, change["base_commit"])
+    if tree == await repository.tree_of(change["base_commit"]):
+        raise Invalid(f"commit {change['base_commit'][:12]} holds all of this already, so there is nothing to do")
     return tree, canonical
 
 
@@ -130,9 +130,12 @@ async def _trials(
         async with places:
             found[tree] = await run_trial(rooms.sandbox, folder, ground.folder, ground.manifest, toolchain)
 
-    async with anyio.create_task_group() as group:
-        for tree, folder in trees.items():
-            group.start_soon(run, tree, folder)
+    try:
+        async with anyio.create_task_group() as group:
+            for tree, folder in trees.items():
+                group.start_soon(run, tree, folder)
+    except BaseExceptionGroup as error:
+        raise error.exceptions[0] from error  # what failed, and whether it may be tried again, is told by its type
     return {tree: found[tree] for tree in trees}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from ripple.stack.root import project_root
 from ripple.surfaces.http.auth import Asking, Composed
 
 router = APIRouter(tags=["changes"])
+MAX_ROW = (1 << 63) - 1
+"""The largest number a row can have."""
 
 
 class NewApplication(BaseModel):
@@ -55,7 +58,7 @@ async def applications(who: Asking, app: Composed) -> dict[str, Any]:
 @router.post("/applications", status_code=201)
 async def add_application(body: NewApplication, who: Asking, app: Composed) -> dict[str, Any]:
     """Register an application and start adopting it."""
-    path = project_root() / Path(body.path)
+    path = project_root() / Path(body.path).expanduser()  # noqa: ASYNC240 (a look-up in the environment)
     return await app.with_health(await app.applications.add(who, path, copy=body.copy_folder))
 
 
@@ -98,17 +101,19 @@ async def events(
     who: Asking,
     app: Composed,
     request: Request,
-    last_event_id: Annotated[int | None, Header()] = None,
-    after: int = 0,
+    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_ROW)] = None,
+    after: Annotated[int, Query(ge=0, le=MAX_ROW)] = 0,
 ) -> StreamingResponse:
-    """The live timeline as server-sent events."""
+    """The live timeline as server-sent events; a browser that reconnects goes on behind the last one it saw."""
     await app.changes.get(who, change_id)
+    seen = after if last_event_id is None else last_event_id
 
     async def stream() -> AsyncIterator[str]:
-        async for seq, kind, data in app.feed.follow(change_id, last_event_id or after):
-            if await request.is_disconnected():
-                return
-            yield f"id: {seq}\nevent: {kind}\ndata: {json.dumps(data)}\n\n" if kind else ": still here\n\n"
+        async with aclosing(app.feed.follow(change_id, seen)) as rows:
+            async for seq, kind, data in rows:
+                if await request.is_disconnected():
+                    return
+                yield f"id: {seq}\nevent: {kind}\ndata: {json.dumps(data)}\n\n" if kind else ": still here\n\n"
 
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)

@@ -9,35 +9,18 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from ripple import __version__
 from ripple.app import App
-from ripple.model.errors import RippleError
+from ripple.model.errors import Invalid, RippleError
 from ripple.planes import telemetry
 from ripple.surfaces.http import changes, identity, system, voters
-from ripple.surfaces.http.auth import check_host
+from ripple.surfaces.http.guard import HEADERS, Guard, error_response
 
-STATUS = {
-    "refused": 403,
-    "invalid": 422,
-    "unknown_key": 422,
-    "not_found": 404,
-    "conflict": 409,
-    "unavailable": 503,
-    "deadline_exceeded": 504,
-    "broken": 500,
-    "sign_in_needed": 401,
-    "foreign_request": 403,
-}
-HEADERS = {
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
-MAX_BODY_BYTES = 1 << 20
+NAMES = {400: "invalid", 404: "not_found", 405: "invalid"}
+"""What the framework's own refusals are called."""
 
 
 def create(compose: Callable[[], Awaitable[App]], console: Path) -> FastAPI:
@@ -52,8 +35,11 @@ def create(compose: Callable[[], Awaitable[App]], console: Path) -> FastAPI:
             await server.state.composed.close()
 
     server = FastAPI(title="Ripple", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    server.middleware("http")(_guard)
+    server.add_middleware(Guard)
     server.add_exception_handler(RippleError, _ripple_error)
+    server.add_exception_handler(HTTPException, _http_error)
+    server.add_exception_handler(UnicodeEncodeError, _half_a_character)
+    server.add_exception_handler(Exception, _unexpected)
     server.add_exception_handler(RequestValidationError, _invalid_request)
     for router in (identity.router, changes.router, system.router, voters.router):
         server.include_router(router, prefix="/api")
@@ -65,24 +51,26 @@ def create(compose: Callable[[], Awaitable[App]], console: Path) -> FastAPI:
     return server
 
 
-async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    try:
-        check_host(request)
-        if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
-            raise RippleError(f"the request is larger than {MAX_BODY_BYTES} bytes", code="invalid")
-        response = await call_next(request)
-    except RippleError as error:
-        response = await _ripple_error(request, error)
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
-
-
 async def _ripple_error(request: Request, error: Exception) -> Response:
-    code = error.code if isinstance(error, RippleError) else "ripple"
-    retryable = isinstance(error, RippleError) and error.retryable
-    body = {"error": {"code": code, "message": str(error), "retryable": retryable}}
-    return JSONResponse(body, status_code=STATUS.get(code, 500))
+    return error_response(error if isinstance(error, RippleError) else RippleError(str(error)))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = f"{request.method} {request.url.path[:200]}: {error.detail}"
+    body = {"error": {"code": NAMES.get(error.status_code, "ripple"), "message": said, "retryable": False}}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+async def _half_a_character(request: Request, error: Exception) -> Response:
+    # JSON can spell half of a surrogate pair; no database, file or signature can hold it.
+    return error_response(Invalid("the request holds half of a character (a lone surrogate); send it as UTF-8"))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    said = f"the API failed with {type(error).__name__}; see ./ripple logs api"
+    body = {"error": {"code": "ripple", "message": said, "retryable": False}}
+    return JSONResponse(body, status_code=500, headers=HEADERS)
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:

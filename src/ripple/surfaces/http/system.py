@@ -10,6 +10,8 @@ from ripple.model.component import Status
 from ripple.surfaces.http.auth import Asking, Composed
 
 router = APIRouter(tags=["system"])
+MAX_ENTRY = (1 << 63) - 1
+"""The largest number an entry can have."""
 
 
 @router.get("/status")
@@ -39,7 +41,7 @@ async def logs(
 async def audit(
     who: Asking,
     app: Composed,
-    before: int | None = None,
+    before: Annotated[int | None, Query(ge=0, le=MAX_ENTRY)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     q: str = "",
 ) -> dict[str, Any]:

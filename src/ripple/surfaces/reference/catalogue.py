@@ -10,7 +10,7 @@ from typing import Any
 from ripple.model.errors import RippleError
 from ripple.planes.policy import read_bundle
 from ripple.stack.load import load_yaml
-from ripple.surfaces.http.server import STATUS
+from ripple.surfaces.http.guard import STATUS
 from ripple.surfaces.reference.markdown import block, code, plain, table
 
 POLICIES = """# Policies
