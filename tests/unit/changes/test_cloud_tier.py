@@ -89,7 +89,7 @@ def test_two_cloud_providers_answer_in_parallel_and_every_call_carries_the_chang
         examiner = (await room.rooms.voters.examiners("ripple-moe", {*LOCAL[1:], *CLOUD}, 1))[0]
         await room.rooms.voters.written_tests(examiner, REQUEST, TRACE)
 
-    inside(tmp_path, main)
+    inside(tmp_path, main, voters=True)
     traces = [headers["traceparent"] for headers, _ in endpoint.asked]
     traces += [(commands / f"{name}.trace").read_text() for name in CLOUD.values()]
     assert len(traces) == len(LOCAL) + 1 + len(CLOUD)

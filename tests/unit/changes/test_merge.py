@@ -62,4 +62,4 @@ def test_a_no_of_the_merge_policy_stops_the_change_even_where_all_models_agree(
         assert (await room.journal.change("chg-1"))["consensus"]["reached"] is (len(set(trees)) == 1)
         assert [found for found, _ in await room.audited("change.merge")] == [outcome]
 
-    inside(tmp_path, main)
+    inside(tmp_path, main, voters=True)

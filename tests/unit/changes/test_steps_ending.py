@@ -287,3 +287,16 @@ def test_an_outage_during_an_adoption_is_waited_out_but_not_for_ever(
         assert row["reasons"] == ([] if state == ADOPTING else ["the supervisor does not answer"])
 
     inside(tmp_path, scenario)
+
+
+def test_undoing_shows_where_a_change_failed_and_where_it_was_only_taken_from(tmp_path: Path) -> None:
+    async def scenario(room: Room) -> None:
+        change = await room.change()
+        await room.step("promote/dev")
+        await room.step("promote/qa", "running")
+        await room.step("promote/staging", "refused")
+        await ending._mark_undone(room.rooms, change, ["staging", "qa", "dev", "prod"])
+        steps = {row["step"]: row["outputs"].get("undone", False) for row in await room.journal.steps("chg-1")}
+        assert steps == {"promote/dev": True, "promote/qa": True, "promote/staging": False}
+
+    inside(tmp_path, scenario)

@@ -195,13 +195,21 @@ def test_one_environment_whose_old_release_does_not_start_keeps_no_other_from_be
 
 def test_a_restore_beside_a_deployment_does_not_sweep_it_away(play: Play) -> None:
     async def scenario(shop: Shop) -> None:
+        await shop.runs(await shop.release("old"), "dev")
         release = await shop.release("new")
+        restores: list[asyncio.Task[None]] = []
 
-        async def restores() -> None:
-            for _ in range(20):
-                await shop.environments.restore()
+        class Interrupted(Repository):
+            """Has somebody restore the environments right after it has written a release's files."""
 
-        await asyncio.gather(shop.runs(release, "dev"), restores())
+            async def checkout(self, commit: str, target: Path) -> None:
+                await super().checkout(commit, target)
+                restores.append(asyncio.create_task(shop.environments.restore()))
+                await asyncio.wait(restores, timeout=0.4)
+
+        shop.repository = Interrupted(shop.environments.places.releases(shop.name).parent, shop.origin, "main")
+        await shop.runs(release, "dev")
+        await asyncio.gather(*restores)
         assert await shop.says("dev") == "new"
 
     play(scenario)

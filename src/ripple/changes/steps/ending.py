@@ -192,9 +192,10 @@ async def _reverted(rooms: Rooms, change: Mapping[str, Any]) -> tuple[Mapping[st
 
 
 async def _mark_undone(rooms: Rooms, change: Mapping[str, Any], environments: Sequence[str]) -> None:
+    """Say so of each step that did not fail by itself; where the change failed stays to be seen."""
     for environment in environments:
         step = await rooms.journal.step(change["id"], f"promote/{environment}")
-        if step:
+        if step and step["state"] != StepState.REFUSED:
             await rooms.journal.put_step({**step, "outputs": {**step["outputs"], "undone": True}})
 
 
