@@ -28,6 +28,7 @@ AUTHOR = {"GIT_AUTHOR_NAME": "Ripple", "GIT_AUTHOR_EMAIL": "ripple@localhost"}
 COMMITTER = {"GIT_COMMITTER_NAME": "Ripple", "GIT_COMMITTER_EMAIL": "ripple@localhost"}
 MAX_DIFF_BYTES = 200_000
 RECEIVE = "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c receive.denyCurrentBranch=updateInstead"
+REVERTS = "Ripple-Reverts"
 EPOCH = "1970-01-01T00:00:00+00:00"
 
 
@@ -193,20 +194,14 @@ class Repository:
         if not await self._is_ancestor(commit, head):
             reason = f"{commit[:12]} never reached {self._branch}"
             return {"commit": None, **asdict(PushResult(self._branch, False, reason))}
-        trailer = f"Ripple-Reverts: {commit}"
-        log = await self._git.run(
-            "log", "--format=%H", "--fixed-strings", f"--grep={trailer}", f"{commit}..{head}"
-        )
-        if log.text:
-            return {
-                "commit": log.text.split()[0],
-                **asdict(PushResult(self._branch, True, "it was reverted already")),
-            }
+        done = await self._reverting(commit, head)
+        if done:
+            return {"commit": done, **asdict(PushResult(self._branch, True, "it was reverted already"))}
         try:
             tree = await self.rebase_tree(f"{commit}^", commit, head)
         except Conflict as error:
             return {"commit": None, **asdict(PushResult(self._branch, False, str(error)))}
-        made = await self.commit(tree, head, f"{message}\n\n{trailer}\n", at)
+        made = await self.commit(tree, head, f"{message}\n\n{REVERTS}: {commit}\n", at)
         pushed = await self.push(made, head, branch_hint=f"revert-{commit[:12]}")
         return {"commit": made, **asdict(pushed)}
 
@@ -267,6 +262,13 @@ class Repository:
     async def _is_ancestor(self, older: str, newer: str) -> bool:
         found = await self._git.run("merge-base", "--is-ancestor", older, newer, ok=(0, 1))
         return found.code == 0
+
+    async def _reverting(self, commit: str, head: str) -> str:
+        """The commit whose trailer takes ``commit`` back, empty when none does; an intent is no trailer."""
+        shown = f"--format=%H %(trailers:key={REVERTS},valueonly,separator=%x20)"
+        log = await self._git.run("log", shown, f"{commit}..{head}")
+        lines = [line.split() for line in log.text.splitlines()]
+        return next((made for made, *reverted in lines if commit in reverted), "")
 
     async def _try_push(self, commit: str, branch: str) -> str:
         """What the origin said when it refused, empty when the branch is at ``commit`` now."""

@@ -314,6 +314,24 @@ def test_a_promoted_commit_can_be_taken_back_once(repository: Repository, origin
     anyio.run(scenario)
 
 
+def test_words_of_an_intent_do_not_pass_for_a_take_back(
+    repository: Repository, origin: Path, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        base, tree = await _edited(repository, tmp_path / "out", "uno")
+        commit = await repository.commit(tree, base, "Say uno", AT)
+        await repository.push(commit, base, branch_hint="chg-1")
+        (origin / "notes.txt").write_text("unrelated\n")
+        git(origin, "add", "-A")
+        git(origin, "commit", "-qm", f"Please\n\nRipple-Reverts: {commit}\n\nRipple-Change: chg-2")
+        await repository.sync()
+        found = await repository.revert(commit, "Take back chg-1", AT)
+        assert found["merged"]
+        assert git(origin, "rev-parse", "main") == found["commit"], "it is really taken back"
+
+    anyio.run(scenario)
+
+
 def test_only_a_repository_with_a_branch_and_a_commit_can_be_an_application(tmp_path: Path, origin: Path) -> None:
     assert anyio.run(inspect_origin, origin) == "main"
     with pytest.raises(NotFound):
