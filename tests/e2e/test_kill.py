@@ -14,13 +14,13 @@ from typing import Any
 
 import anyio
 import pytest
-from ripple.supervisor.client import SupervisorClient
 from tests.e2e.instance import Instance, git, make_application, until
 from tests.e2e.provider import CLOUD, LOCAL, Endpoint
 from tests.unit.examples.answers import known
 
 from ripple.model.errors import RippleError
 from ripple.model.paths import Home
+from ripple.supervisor.client import SupervisorClient
 
 pytestmark = [pytest.mark.live, pytest.mark.kill, pytest.mark.timeout(600)]
 STEPS = 11

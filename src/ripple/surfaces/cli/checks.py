@@ -39,24 +39,23 @@ _NODE_TEST = (
     "--test-reporter=junit", f"--test-reporter-destination={REPORT}", "tests/*.test.ts",
 )  # fmt: skip
 _NO_ROOM = tuple(f"--ignore=tests/{room}" for room in ("unit", "conformance", "e2e"))
-LINT = (
+SMALL = (
     Check("lint", "ruff check", (str(BIN / "ruff"), "check", *_PYTHON)),
     Check("lint", "ruff format", (str(BIN / "ruff"), "format", "--check", *_PYTHON)),
     Check("lint", "import-linter", (str(BIN / "lint-imports"),)),
     Check("lint", "rego", (sys.executable, "-m", "ripple.planes.policy.testing", "policies")),
     Check("console", "console types", (str(NODE), "node_modules/typescript/bin/tsc", "--noEmit"), "console"),
     Check("console", "console units", _NODE_TEST, "console"),
-    Check("lint", "mypy", (str(BIN / "mypy"), *_PYTHON)),
-)
-ROOMS = (
     Check("unit", "tidy, docs, ledger", _pytest("tests", *_NO_ROOM)),
-    Check("unit", "unit", _pytest("tests/unit")),
+    Check("lint", "mypy", (str(BIN / "mypy"), *_PYTHON)),
+    Check("unit", "unit: delivery", _pytest("tests/unit/delivery")),
     Check("conformance", "conformance", _pytest("tests/conformance")),
 )
+ROOMS = (Check("unit", "unit", _pytest("tests/unit", "--ignore=tests/unit/delivery")),)
 INSTANCES = (Check("e2e", "end to end", _pytest("tests/e2e", "-m", "not browser")),)
 BROWSER = (Check("browser", "browser", _pytest("tests/e2e", "-m", "browser")),)
-PHASES: tuple[tuple[tuple[Check, ...], ...], ...] = ((LINT, ROOMS), (INSTANCES,), (BROWSER,))
-"""One after the other; the lanes within a phase run beside each other."""
+PHASES: tuple[tuple[tuple[Check, ...], ...], ...] = ((SMALL, ROOMS), (INSTANCES,), (BROWSER,))
+"""One after the other; the lanes within a phase run beside each other and are about equally long."""
 
 
 def run_checks(only: str) -> int:
