@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ripple.model.candidate import Tier
 from ripple.model.component import Probe, Restart
 from ripple.model.errors import NotFound
-from ripple.stack.load import load_yaml, parse
+from ripple.stack.load import load_manifest, parse
 
 FILE = "models.yaml"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -160,4 +160,4 @@ def load_catalogue(manifests: Path) -> Catalogue:
         Invalid: it is malformed or has an unknown key (the nearest known one is named).
     """
     path = manifests / FILE
-    return parse(Catalogue, load_yaml(path), str(path))
+    return parse(Catalogue, load_manifest(path), str(path))

@@ -18,7 +18,7 @@ from ripple.inference.reduce import Rule
 from ripple.model.candidate import Tier
 from ripple.model.change import ChangeKind
 from ripple.model.errors import NotFound
-from ripple.stack.load import load_yaml, parse
+from ripple.stack.load import load_manifest, parse
 from ripple.stack.root import project_root
 
 POLICY_FILE = Path("manifests") / "distributed" / "inference_policy.yaml"
@@ -201,7 +201,7 @@ def load_policies(path: Path | None = None) -> dict[str, InferencePolicy]:
         Invalid: it is malformed, names a policy twice, or has an unknown key (the nearest known one is named).
     """
     source = path or project_root() / POLICY_FILE
-    found = parse(PolicyFile, load_yaml(source), str(source))
+    found = parse(PolicyFile, load_manifest(source), str(source))
     return {policy.name: policy for policy in found.inference_policy}
 
 

@@ -1,8 +1,8 @@
-"""What can run, and what does: the rows of ``manifests/components`` and ``manifests/profiles``.
+"""What runs: the profiles of ``manifests/profiles`` over the map.
 
 Rules of the rows:
 
-- A row's id is its file's name, and so is a profile's.
+- A profile's name is its file's; a component is the ``run`` section of a system (:mod:`ripple.stack.systems`).
 - ``version: "{package.NAME}"`` is the version of the installed package NAME; a row without one is Ripple's own.
 - What a row requires is in the same profile, and nothing requires itself in a circle.
 """
@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ripple import __version__
 from ripple.model.component import Component
 from ripple.model.errors import Invalid, NotFound, Unavailable
-from ripple.stack.load import load_yaml, parse
+from ripple.stack.load import load_manifest, parse
+from ripple.stack.systems import StackMap, as_component, load_map
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _PACKAGE = re.compile(r"\{package\.([A-Za-z0-9._-]+)\}")
@@ -61,7 +62,8 @@ def load_stack(manifests: Path, profile: str) -> Stack:
         Unavailable: a package that a row takes its version from is not installed.
     """
     chosen = load_profile(manifests, profile)
-    rows = [load_component(manifests, name) for name in chosen.components]
+    found = load_map(manifests)
+    rows = [load_component(found, name) for name in chosen.components]
     return Stack(chosen, in_order(row for row in rows if row.enabled))
 
 
@@ -71,19 +73,20 @@ def load_profile(manifests: Path, name: str) -> Profile:
     if not _NAME.fullmatch(name) or not path.is_file():
         known = ", ".join(sorted(file.stem for file in (manifests / "profiles").glob("*.yaml"))) or "none"
         raise NotFound(f"no profile {name!r} in {manifests / 'profiles'}; there are: {known}")
-    found = parse(Profile, load_yaml(path), str(path))
+    found = parse(Profile, load_manifest(path), str(path))
     if found.name != name:
         raise Invalid(f"{path} calls itself {found.name!r}; name and file must agree")
     return found
 
 
-def load_component(manifests: Path, name: str) -> Component:
-    """One file of ``manifests/components``, its version looked up."""
-    path = manifests / "components" / f"{name}.yaml"
-    found = parse(Component, load_yaml(path), str(path))
-    if found.id != name:
-        raise Invalid(f"{path} calls itself {found.id!r}; id and file must agree")
-    return found.model_copy(update={"version": _version(found.version, path)})
+def load_component(found: StackMap, name: str) -> Component:
+    """The component ``name`` of the map, its version looked up."""
+    row = found.component(name)
+    if row is None:
+        known = sorted(placed.system.run.id for placed in found.rows if placed.system.run is not None)
+        raise NotFound(f"no system of the map runs as {name!r}; there are: {', '.join(known) or 'none'}")
+    component = as_component(row.system)
+    return component.model_copy(update={"version": _version(component.version, row.file)})
 
 
 def in_order(rows: Iterable[Component]) -> tuple[Component, ...]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from ripple.model.errors import Invalid, NotFound
-from ripple.stack.load import load_yaml, parse
+from ripple.stack.load import load_manifest, parse
 
 FOLDER = Path("tests") / "requirements"
 NodeId = Annotated[str, StringConstraints(pattern=r"^tests(/\w+)+\.py(::\w+)+$")]
@@ -106,7 +106,7 @@ def load_ledger(root: Path) -> Ledger:
     files = sorted((root / FOLDER).glob("*.yaml"))
     if not files:
         raise NotFound(f"no requirements in {root / FOLDER}; run this from a checkout of Ripple")
-    found = tuple(row for path in files for row in parse(_Section, load_yaml(path), str(path)).requirements)
+    found = tuple(row for path in files for row in parse(_Section, load_manifest(path), str(path)).requirements)
     twice = [name for name, count in Counter(row.id for row in found).items() if count > 1]
     if twice:
         raise Invalid(f"requirements {', '.join(sorted(twice))} stand twice in {root / FOLDER}; keep one of each")

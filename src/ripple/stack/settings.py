@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from ripple.model.errors import Invalid, unknown_key
-from ripple.stack.load import load_yaml, parse, parse_yaml
+from ripple.stack.load import load_manifest, parse, parse_yaml
 
 SOURCES = ("manifest", "profile", "environment", "flag")
 PREFIX = "RIPPLE_SET_"
@@ -123,8 +123,8 @@ def resolve(manifests: Path, choices_file: Path) -> Resolved:
     kept = json.loads(choices_file.read_text()) if choices_file.exists() else {}
     profile = manifests / "profiles" / f"{kept.get('profile', 'laptop')}.yaml"
     said = {
-        "manifest": flatten(load_yaml(manifests / "settings.yaml") or {}),
-        "profile": flatten((load_yaml(profile) or {}).get("settings") or {}),
+        "manifest": flatten(load_manifest(manifests / "settings.yaml") or {}),
+        "profile": flatten((load_manifest(profile) or {}).get("settings") or {}),
         "environment": dict(kept.get("environment", {})),
         "flag": dict(kept.get("flag", {})),
     }

@@ -13,10 +13,23 @@ from ripple.model.component import Component
 from ripple.model.errors import Invalid, NotFound, Unavailable
 from ripple.stack.components import in_order, load_component, load_stack
 from ripple.stack.root import project_root
+from ripple.stack.systems import load_map
 from ripple.supervisor.launch import resolve
 from ripple.supervisor.templates import Names
 
 MANIFESTS = project_root() / "manifests"
+
+
+def system(run: dict[str, Any]) -> dict[str, Any]:
+    answers = {"owner": "nobody", "adoption": "first", "failure_modes": ["none"], "rollback": "take it out"}
+    external = {"why": "made for this test", "covered_by": "nothing yet"}
+    named = {"id": run["id"], "name": run["id"], "kind": "server", "role": "r", "status": "default"}
+    return {**named, "summary": "a row of a test", "answers": answers, "external": external, "run": run}
+
+
+def write_rows(folder: Path, *runs: dict[str, Any]) -> None:
+    layer = {"id": "1.9", "name": "L", "purpose": "p"}
+    write(folder, "components", "l", {"layer": layer, "systems": [system(run) for run in runs]})
 
 
 def write(folder: Path, kind: str, name: str, content: dict[str, Any]) -> None:
@@ -48,24 +61,23 @@ def test_the_laptop_profile_loads_in_order_and_every_template_in_it_holds() -> N
 def test_versions_are_those_of_the_installed_packages_and_ripples_own() -> None:
     found = {one.id: one.version for one in load_stack(MANIFESTS, "laptop").components}
     assert found["api"] == found["worker"] == __version__
-    for path in (MANIFESTS / "components").glob("*.yaml"):
-        written = YAML(typ="safe", pure=True).load(path.read_text()).get("version", "")
-        assert written == "" or written.startswith("{package."), f"{path.name} repeats a version by hand"
+    written = [row.system.run.version for row in load_map(MANIFESTS).rows if row.system.run is not None]
+    assert all(one == "" or one.startswith("{package.") for one in written), "a version is repeated by hand"
 
 
 def test_an_unknown_key_names_the_nearest_one(tmp_path: Path) -> None:
-    write(tmp_path, "components", "a", {"id": "a", "name": "A", "command": ["x"], "restart": {"give_up_afer": 3}})
+    write_rows(tmp_path, {"id": "a", "command": ["x"], "restart": {"give_up_afer": 3}})
     with pytest.raises(Invalid, match=r"give_up_afer.*did you mean 'give_up_after'"):
-        load_component(tmp_path, "a")
+        load_map(tmp_path)
     write(tmp_path, "profiles", "p", {"name": "p", "component": ["a"]})
     with pytest.raises(Invalid, match="did you mean 'components'"):
         load_stack(tmp_path, "p")
 
 
-def test_a_name_that_is_not_its_files_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "components", "a", {"id": "b", "name": "A", "command": ["x"]})
-    with pytest.raises(Invalid, match="must agree"):
-        load_component(tmp_path, "a")
+def test_an_id_that_stands_twice_and_a_name_that_is_not_its_files_are_refused(tmp_path: Path) -> None:
+    write_rows(tmp_path, {"id": "a", "command": ["x"]}, {"id": "a", "command": ["x"]})
+    with pytest.raises(Invalid, match="stands twice"):
+        load_map(tmp_path)
     write(tmp_path, "profiles", "p", {"name": "q", "components": ["a"]})
     with pytest.raises(Invalid, match="must agree"):
         load_stack(tmp_path, "p")
@@ -78,10 +90,11 @@ def test_a_profile_that_is_not_there_names_those_that_are(name: str) -> None:
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path) -> None:
-    content = {"id": "a", "name": "A", "command": ["x"], "version": "{package.no-such-package}"}
-    write(tmp_path, "components", "a", content)
+    write_rows(tmp_path, {"id": "a", "command": ["x"], "version": "{package.no-such-package}"})
     with pytest.raises(Unavailable, match="no-such-package"):
-        load_component(tmp_path, "a")
+        load_component(load_map(tmp_path), "a")
+    with pytest.raises(NotFound, match="there are: a"):
+        load_component(load_map(tmp_path), "b")
 
 
 def test_circles_and_missing_rows_are_refused() -> None:
@@ -92,8 +105,6 @@ def test_circles_and_missing_rows_are_refused() -> None:
 
 
 def test_a_row_that_is_switched_off_is_left_out(tmp_path: Path) -> None:
-    for name, enabled in (("a", True), ("b", False)):
-        content = {"id": name, "name": name, "command": ["x"], "enabled": enabled}
-        write(tmp_path, "components", name, content)
+    write_rows(tmp_path, *({"id": name, "command": ["x"], "enabled": name == "a"} for name in ("a", "b")))
     write(tmp_path, "profiles", "p", {"name": "p", "components": ["a", "b"]})
     assert [one.id for one in load_stack(tmp_path, "p").components] == ["a"]

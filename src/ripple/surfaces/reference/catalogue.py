@@ -9,7 +9,8 @@ from typing import Any
 
 from ripple.model.errors import RippleError
 from ripple.planes.policy import read_bundle
-from ripple.stack.load import load_yaml
+from ripple.stack.load import load_manifest
+from ripple.stack.systems import as_component, load_map
 from ripple.surfaces.http.guard import STATUS
 from ripple.surfaces.reference.markdown import block, code, plain, table
 
@@ -74,15 +75,17 @@ def components_page(root: Path) -> str:
     ]
     components = [
         (
-            code(one["id"]),
-            one["name"],
-            one.get("role", ""),
-            one.get("licence", ""),
-            code(one.get("version")),
-            ", ".join(one.get("ports", ())),
-            ", ".join(one.get("requires", ())),
+            code(one.id),
+            one.name,
+            one.role,
+            one.licence,
+            code(one.version),
+            ", ".join(one.ports),
+            ", ".join(one.requires),
         )
-        for one in _rows(root, "components")
+        for one in (
+            as_component(row.system) for row in load_map(root / "manifests").rows if row.system.run is not None
+        )
     ]
     headings = ("component", "name", "role", "licence", "version", "ports", "requires")
     return "\n".join(
@@ -92,7 +95,7 @@ def components_page(root: Path) -> str:
 
 def models_page(root: Path) -> str:
     """Every local model, and every way a provider is asked."""
-    found = load_yaml(root / "manifests" / "models.yaml")
+    found = load_manifest(root / "manifests" / "models.yaml")
     models = [
         (code(one["name"]), one["set"], one["lineage"], one["licence"], _size(one), one.get("note", ""))
         for one in found["models"]
@@ -135,7 +138,7 @@ def _kinds(kind: type[RippleError]) -> Iterator[type[RippleError]]:
 
 
 def _rows(root: Path, kind: str) -> list[dict[str, Any]]:
-    return [load_yaml(file) for file in sorted((root / "manifests" / kind).glob("*.yaml"))]
+    return [load_manifest(file) for file in sorted((root / "manifests" / kind).glob("*.yaml"))]
 
 
 def _found(pattern: re.Pattern[str], text: str) -> str:

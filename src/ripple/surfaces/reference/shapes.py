@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ripple.inference.policy import POLICY_FILE, PolicyFile
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay
-from ripple.stack.load import load_yaml
+from ripple.stack.load import load_manifest
 from ripple.stack.settings import PREFIX, Settings, flatten
 from ripple.surfaces.reference.markdown import block, code, plain, table
 
@@ -72,7 +72,7 @@ def inference_page(root: Path) -> str:
 
 def settings_page(root: Path) -> str:
     """Every setting of an instance: its variable, its default and what it does."""
-    manifest = flatten(load_yaml(root / "manifests" / "settings.yaml"))
+    manifest = flatten(load_manifest(root / "manifests" / "settings.yaml"))
     schema = Settings.model_json_schema()
     rows = []
     for section, reference in schema["properties"].items():
