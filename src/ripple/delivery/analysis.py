@@ -23,11 +23,12 @@ import anyio.to_thread
 
 from ripple.delivery.canary import Analysis, Observed, Stats, Window, analyse
 from ripple.delivery.environments import Environments
-from ripple.delivery.instances import Target, write_atomically
+from ripple.delivery.instances import Target
 from ripple.delivery.load import Generator
 from ripple.delivery.samples import AccessLog, Position, Sample
 from ripple.model.application import Canary
 from ripple.model.gate import Verdict
+from ripple.stack.files import write_whole
 
 RECENT_SECONDS = 8.0
 RECENT_INTERVALS = 3
@@ -70,7 +71,7 @@ class Progress:
 
     def save(self, path: Path) -> None:
         """Write it down."""
-        write_atomically(path, json.dumps(asdict(self)))
+        write_whole(path, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> Progress | None:

@@ -21,6 +21,7 @@ from ripple.model.errors import NotFound
 from ripple.model.paths import Home
 from ripple.model.release import Release
 from ripple.planes.sandbox import Limits, Sandbox, SandboxSpec
+from ripple.stack.files import write_whole
 from ripple.supervisor.places import socket_folder
 
 PORT = 8080
@@ -122,7 +123,7 @@ class Places:
     def save(self, launch: Launch) -> None:
         """Keep what starts the instance."""
         path = self._launch_file(launch.application, launch.environment, launch.release)
-        write_atomically(path, launch.model_dump_json(indent=1))
+        write_whole(path, launch.model_dump_json(indent=1))
 
     def load(self, application: str, environment: str, release: str) -> Launch:
         """What started the instance; NotFound when its files are gone."""
@@ -184,14 +185,6 @@ def make_read_only(root: Path) -> None:
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & ~0o222)
         Path(folder).chmod(0o555)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace ``path`` whole: a reader or a crash sees the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(path)
 
 
 def _remove_read_only(root: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,15 +52,20 @@ def load_map(manifests: Path) -> StackMap:
         Invalid: a file does not parse, has an unknown key, or an id stands twice.
     """
     files = [(path, _layer(path)) for path in sorted((manifests / FOLDER).glob("*.yaml"))]
-    rows = tuple(Placed(system, found.layer, path) for path, found in files for system in found.systems)
+    return in_layers([Placed(system, found.layer, path) for path, found in files for system in found.systems])
+
+
+def in_layers(rows: Sequence[Placed]) -> StackMap:
+    """The rows as a map; Invalid where an id stands twice or a layer has two files."""
+    layers = {(row.layer.id, row.file) for row in rows}
     for what, names in (
         ("system", [row.system.id for row in rows]),
         ("component", [row.system.run.id for row in rows if row.system.run is not None]),
-        ("layer", [found.layer.id for _, found in files]),
+        ("layer", [layer for layer, _ in layers]),
     ):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
-            raise Invalid(f"{manifests / FOLDER}: the {what} {', '.join(twice)} stands twice; keep one")
+            raise Invalid(f"the {what} {', '.join(twice)} stands twice in manifests/{FOLDER}; keep one")
     return StackMap(tuple(sorted(rows, key=lambda row: order_of(row.layer.id))))
 
 

@@ -8,11 +8,10 @@ import typer
 
 from ripple.model.paths import Home
 from ripple.surfaces.cli.client import Api
-from ripple.surfaces.cli.output import people, show_json, table
+from ripple.surfaces.cli.output import Json, people, show_json, table
 from ripple.surfaces.cli.waiting import FINAL, wait_for_change
 
 program = typer.Typer(no_args_is_help=True, help="Ask for changes and follow them.")
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 SHORT = ("id", "state", "reasons", "trace_id", "consensus", "gates", "environments")
 
 

@@ -15,9 +15,8 @@ from ripple.stack.settings import choices_of, save_choices
 from ripple.supervisor import start
 from ripple.supervisor.client import SupervisorClient
 from ripple.surfaces.cli.client import Api
-from ripple.surfaces.cli.output import people, progress, show_json, table
+from ripple.surfaces.cli.output import Json, people, progress, show_json, table
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 POLL_SECONDS = 0.05
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ripple.model.errors import RippleError
 
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 people = Console()
 progress = Console(stderr=True)
 

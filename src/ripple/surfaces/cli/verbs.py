@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ripple.model.paths import Home
-from ripple.surfaces.cli import change, instance, voters
+from ripple.surfaces.cli import change, instance, stack, voters
 from ripple.surfaces.cli.client import Api
-from ripple.surfaces.cli.output import people, show_json, table
+from ripple.surfaces.cli.output import Json, people, show_json, table
 from ripple.surfaces.cli.waiting import wait_for_application
 
 program = typer.Typer(
@@ -25,9 +25,9 @@ program.add_typer(voters.providers, name="provider")
 program.add_typer(voters.models, name="models")
 program.add_typer(audit, name="audit")
 program.add_typer(config, name="config")
+program.add_typer(stack.program, name="stack")
 for verb in (instance.up, instance.status, instance.logs, instance.restart, instance.down, instance.doctor):
     program.command()(verb)
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 @program.command()

@@ -11,11 +11,10 @@ import typer
 from ripple.model.errors import Invalid, RippleError
 from ripple.model.paths import Home
 from ripple.surfaces.cli.client import Api
-from ripple.surfaces.cli.output import people, progress, show_json, table
+from ripple.surfaces.cli.output import Json, people, progress, show_json, table
 
 providers = typer.Typer(no_args_is_help=True, help="Models Ripple may ask.")
 models = typer.Typer(no_args_is_help=True, help="Models that run on this machine.")
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 POLL_SECONDS = 0.5
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from ripple.model.errors import RippleError
 from ripple.planes.policy import read_bundle
 from ripple.stack.load import load_manifest
+from ripple.stack.markdown import block, code, plain, table
 from ripple.stack.systems import as_component, load_map
 from ripple.surfaces.http.guard import STATUS
-from ripple.surfaces.reference.markdown import block, code, plain, table
 
 POLICIES = """# Policies
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import typer.main
 
+from ripple.stack.markdown import code, plain, table
 from ripple.surfaces.cli.verbs import program
-from ripple.surfaces.reference.markdown import code, plain, table
 
 INTRODUCTION = """# Command line
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ripple.app import App
+from ripple.stack.markdown import code, plain, table
 from ripple.surfaces.http.server import create
-from ripple.surfaces.reference.markdown import code, plain, table
 
 INTRODUCTION = """# HTTP API
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from ripple.inference.policy import POLICY_FILE, PolicyFile
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay
 from ripple.stack.load import load_manifest
+from ripple.stack.markdown import block, code, plain, table
 from ripple.stack.settings import PREFIX, Settings, flatten
-from ripple.surfaces.reference.markdown import block, code, plain, table
 
 Schema = Mapping[str, Any]
 EXAMPLE = Path("examples") / "checkout"

@@ -1,0 +1,50 @@
+"""All that is generated of a checkout, from every room that makes a part of it, and its check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ripple.model.errors import Invalid
+from ripple.stack.checkout import check_checkout, load_lock, read_rows, since
+from ripple.stack.documents import documents
+from ripple.stack.files import write_whole
+from ripple.stack.load import load_manifest
+from ripple.stack.oci import FOLDER, MERGED, merged_rows, text_of
+from ripple.stack.rules import Finding
+
+
+def check_stack(root: Path, revision: str = "") -> list[Finding]:
+    """Every refusal of the checkout, by file and line; with ``revision`` also those of the change since."""
+    return sorted([*check_checkout(root, more), *(since(root, revision) if revision else [])])
+
+
+def write_documents(root: Path) -> list[str]:
+    """Write what is out of date; returns the paths that changed.
+
+    Raises:
+        Invalid: the rows do not load, so nothing can be made of them.
+    """
+    rows, findings = read_rows(root)
+    if findings:
+        raise Invalid(
+            f"{findings[0].file}:{findings[0].line}: {findings[0].message}; ./ripple stack check shows all"
+        )
+    facts = load_manifest(root / "manifests" / "stack.yaml")
+    changed = _write(root, documents(rows, facts["roles"], load_lock(root)))
+    return changed + _write(root, more(root))
+
+
+def more(root: Path) -> Mapping[str, str]:
+    """What is made of more than the rows: the merged image table."""
+    return {f"{FOLDER}/{MERGED}": text_of(merged_rows(root / FOLDER))}
+
+
+def _write(root: Path, texts: Mapping[str, str]) -> list[str]:
+    changed = []
+    for name, text in texts.items():
+        path = root / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_whole(path, text)
+            changed.append(name)
+    return changed
