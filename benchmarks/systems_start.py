@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ripple.delivery.ports import free_ports
+from ripple.supervisor.loopback import free_ports
 from ripple.model.component import Component
 from ripple.stack.components import load_component
 from ripple.stack.root import project_root

@@ -20,6 +20,8 @@ export interface ComponentStatus {
   waiting_for: string[];
   restarts: number;
   reason: string;
+  since: string;
+  group: string;
 }
 
 export interface Status {

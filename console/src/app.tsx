@@ -7,6 +7,8 @@ import { ChangesPage } from "./pages/changes.tsx";
 import { ModelsPage } from "./pages/models.tsx";
 import { NotFoundPage } from "./pages/not-found.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
+import { StackPage } from "./pages/stack.tsx";
+import { SystemPage } from "./pages/system.tsx";
 import { SignInPage, SignedOutPage, UnreachablePage } from "./pages/signed-out.tsx";
 import { type Route, route } from "./router.ts";
 import { session } from "./session.ts";
@@ -40,6 +42,10 @@ function Content({ route: { page, argument, query } }: { route: Route }) {
       return <ChangePage id={argument} />;
     case "models":
       return <ModelsPage />;
+    case "stack":
+      return <StackPage />;
+    case "system":
+      return <SystemPage id={argument} />;
     case "audit":
       return <AuditPage />;
     default:

@@ -1,5 +1,6 @@
 /** Calls the HTTP API of the page's own origin. Every call has a deadline and fails with an {@link ApiError}. */
 import type * as api from "./api.ts";
+import type * as map from "./stack/types.ts";
 
 const DEADLINE_MS = 20_000;
 /** A model on a slow machine may take this long to say its first words. */
@@ -108,3 +109,8 @@ export const nodeKey = () => request<api.NodeKey>("GET", "/audit/key");
 
 export const trace = (id: string) => request<{ spans: api.Span[] }>("GET", `/traces/${part(id)}`);
 export const settings = () => request<{ settings: api.Setting[] }>("GET", "/config");
+
+export const stack = () => request<map.Stack>("GET", "/stack", undefined, 60_000);
+export const system = (id: string) => request<map.System>("GET", `/stack/${part(id)}`, undefined, 60_000);
+export const repairSystem = (id: string, verb: map.Verb) =>
+  request<{ verb: map.Verb; state: string }>("POST", `/stack/${part(id)}/repair`, { verb });

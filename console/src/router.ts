@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 
 export type PageName =
-  | "overview" | "applications" | "ask" | "changes" | "change" | "models" | "audit" | "sign-in" | "not-found";
+  | "overview" | "applications" | "ask" | "changes" | "change" | "models" | "stack" | "system" | "audit" | "sign-in" | "not-found";
 
 export interface Route {
   page: PageName;
@@ -10,7 +10,7 @@ export interface Route {
   query: Record<string, string>;
 }
 
-const PAGES = new Set(["overview", "applications", "ask", "changes", "models", "audit"]);
+const PAGES = new Set(["overview", "applications", "ask", "changes", "models", "stack", "audit"]);
 
 export function parseRoute(hash: string): Route {
   const [path = "", search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
@@ -20,6 +20,7 @@ export function parseRoute(hash: string): Route {
   if (first === "") return { page: "overview", argument: "", query };
   if (first === "sign-in") return { page: "sign-in", argument, query };
   if (first === "changes" && argument) return { page: "change", argument, query };
+  if (first === "stack" && argument) return { page: "system", argument, query };
   if (PAGES.has(first) && !argument) return { page: first as PageName, argument, query };
   return { page: "not-found", argument: path, query };
 }

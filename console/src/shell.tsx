@@ -15,6 +15,7 @@ const PLACES: { page: PageName; link: string; text: string; icon: IconName; also
   { page: "applications", link: "applications", text: "Applications", icon: "applications" },
   { page: "changes", link: "changes", text: "Changes", icon: "changes", also: "change" },
   { page: "models", link: "models", text: "Models", icon: "models" },
+  { page: "stack", link: "stack", text: "Stack", icon: "stack", also: "system" },
   { page: "audit", link: "audit", text: "Audit", icon: "audit" },
 ];
 

@@ -14,12 +14,14 @@ from sqlalchemy import delete, func, insert, select
 from ripple.changes.applications import Applications
 from ripple.changes.attested import doubt
 from ripple.changes.journal import Journal, now
+from ripple.changes.phases.runs import Phases, Runs
 from ripple.changes.service import Changes, Feed, Flows
+from ripple.changes.stack import Stack
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.voters import Voters
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
-from ripple.delivery.ports import free_ports
+from ripple.supervisor.loopback import free_ports
 from ripple.governance.audit import Audit
 from ripple.governance.governor import Governor
 from ripple.governance.keys import NodeKey
@@ -37,6 +39,7 @@ from ripple.planes.records import Records
 from ripple.planes.records import tables as t
 from ripple.planes.sandbox import Sandbox, SandboxSpec
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
+from ripple.stack.phases import load_plan
 from ripple.stack.root import project_root
 from ripple.stack.settings import Resolved, resolve
 from ripple.supervisor.client import SupervisorClient
@@ -56,6 +59,8 @@ class App:
     sessions: Sessions
     supervisor: SupervisorClient
     changes: Changes
+    stack: Stack
+    phases: Phases
     feed: Feed
     resolved: Resolved
     operator_token: SecretStr
@@ -182,11 +187,14 @@ async def open_app(home: Home, process: str) -> App:
         key=NodeKey.load_or_create(home.keys),
     )
     changes = Changes(governor, journal, applications, flow_starter, resolved.settings.inference.default_policy)
+    stack = Stack(home, governor, objects, flow_starter, applications)
+    phases = Phases(governor, Runs(objects, rooms.key), flow_starter, load_plan(root / "manifests"))
     token = SecretStr(home.operator_token.read_text().strip())
     if process == "api":
         await keep_settings(records, resolved)
     sessions = Sessions(records, audit)
-    return App(rooms, events, sessions, supervisor, changes, Feed(records, events, journal), resolved, token)
+    feed = Feed(records, events, journal)
+    return App(rooms, events, sessions, supervisor, changes, stack, phases, feed, resolved, token)
 
 
 async def keep_settings(records: Records, resolved: Resolved) -> None:

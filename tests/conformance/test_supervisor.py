@@ -22,6 +22,7 @@ from tests.unit.supervisor.conftest import Instance, alive, instance, until
 
 from ripple.model.component import ComponentState
 from ripple.stack.root import project_root
+from ripple.stack.systems import load_map
 from ripple.supervisor import start
 from ripple.supervisor.places import control_socket
 
@@ -41,8 +42,9 @@ def systems(instance: Instance) -> Iterator[Instance]:
     for name, (program, _) in PROGRAMS.items():
         if not (Path(sys.executable).parent / program).exists():
             pytest.skip(f"not run: {name} is not installed; run ./ripple test")
-        source = project_root() / "manifests" / "components" / f"{name}.yaml"
-        shutil.copy(source, instance.manifests / "components" / source.name)
+        source = load_map(project_root() / "manifests").component(name)
+        assert source is not None, name
+        shutil.copy(source.file, instance.manifests / "components" / source.file.name)
     profile = {"name": "systems", "components": list(SYSTEMS)}
     (instance.manifests / "profiles" / "systems.yaml").write_text(json.dumps(profile))
     instance.up(profile="systems")

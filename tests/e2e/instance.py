@@ -20,17 +20,20 @@ EXAMPLE = ROOT / "examples" / "checkout"
 
 
 class Instance:
-    """``./ripple`` against one RIPPLE_HOME."""
+    """``./ripple`` of one checkout against one RIPPLE_HOME."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, checkout: Path = ROOT) -> None:
         self.home = home
-        self.env = {**os.environ, "RIPPLE_HOME": str(home), "PYTHONPATH": str(ROOT / "src")}
+        self._checkout = checkout
+        self.env = {**os.environ, "RIPPLE_HOME": str(home), "PYTHONPATH": str(checkout / "src")}
         self.link = ""
 
     def run(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """One command; its output on failure is in the assertion."""
         command = (sys.executable, "-m", "ripple.surfaces.cli", *arguments)
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+        done = subprocess.run(
+            command, env=self.env, capture_output=True, text=True, timeout=timeout, cwd=self._checkout
+        )
         if check:
             assert done.returncode == 0, f"{arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.e2e.instance import ROOT, Instance
 from tests.e2e.provider import CLOUD, LOCAL, Endpoint
 from tests.unit.examples.answers import known
 
+from ripple.stack.components import load_stack
+from ripple.stack.systems import load_map
 from ripple.surfaces.cli.checks import CHROMIUM, NODE
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.timeout(400)]
 STORIES = Path(__file__).parent / "browser"
-PICTURES = ("overview", "applications", "ask", "change", "audit", "models")
-COMPONENTS = ROOT / "manifests" / "components"
-SYSTEMS = {path.stem: yaml.safe_load(path.read_text())["name"] for path in sorted(COMPONENTS.glob("*.yaml"))}
+PICTURES = ("overview", "applications", "ask", "change", "audit", "models", "stack", "component")
+MAP = load_map(ROOT / "manifests")
+LAPTOP = load_stack(ROOT / "manifests", "laptop")
+SYSTEMS = {component.id: component.name for component in LAPTOP.components}
 STEPS = ("admit", "context", "propose", "try", "reduce", "gates", "record")
 ENVIRONMENTS = ("dev", "qa", "staging", "prod")
 INTENT = known("free-shipping").intent
@@ -143,7 +145,35 @@ def test_a_change_shows_its_candidates_its_vote_and_the_numbers_of_its_canary(to
     assert all("canary" in chart and "baseline" in chart and "allowed" in chart for chart in change["charts"])
 
 
-def test_the_pictures_of_the_tutorial_are_made_and_light(told: dict[str, Any], console: Console) -> None:
+@pytest.fixture(scope="module")
+def mapped(told: dict[str, Any], console: Console) -> dict[str, Any]:
+    """What a visit to the map of the stack saw."""
+    return console.visit("stack")
+
+
+def test_the_map_shows_every_system_and_what_is_proven_of_it(mapped: dict[str, Any], console: Console) -> None:
+    assert mapped["systems"] == len(MAP.rows)
+    assert 0 < mapped["filtered"] < mapped["systems"]
+    with console.instance.api as api:
+        counts = api.get("/api/stack", timeout=60).json()["counts"]
+    assert sum(counts.values()) == len(MAP.rows)
+    assert len(mapped["legend"]) == len(counts)
+    assert any(f"Works: {counts['works']} systems" in text for text in mapped["legend"])
+
+
+def test_a_system_is_understood_and_restarted_from_its_page_and_the_audit_log_says_who(
+    mapped: dict[str, Any], console: Console
+) -> None:
+    for text in ("Process", "Memory", "nats://127.0.0.1:", "the way back", "Signed by", "pypi"):
+        assert text.lower() in mapped["text"].lower(), text
+    with console.instance.api as api:
+        entries = api.get("/api/audit", params={"q": "component.restart"}).json()["entries"]
+    assert any(one["resource"] == "stack/nats-server" and one["outcome"] == "ok" for one in entries), entries
+
+
+def test_the_pictures_of_the_tutorial_are_made_and_light(
+    told: dict[str, Any], mapped: dict[str, Any], console: Console
+) -> None:
     for name in PICTURES:
         data = (console.pictures / f"{name}.png").read_bytes()
         assert (int.from_bytes(data[16:20]), int.from_bytes(data[20:24])) == (1280, 800)

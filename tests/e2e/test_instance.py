@@ -26,6 +26,8 @@ COMPONENT_KEYS = {
     "waiting_for",
     "restarts",
     "reason",
+    "since",
+    "group",
 }
 
 

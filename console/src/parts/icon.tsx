@@ -4,6 +4,7 @@ const PATHS = {
   applications: "M4 5h7v6H4zM13 5h7v6h-7zM4 14h7v5H4zM13 14h7v5h-7z",
   changes: "M7 4v16M7 8h8a3 3 0 0 1 0 6H7M4.5 6.500a2.500 2.500 0 1 0 5 0a2.500 2.500 0 1 0-5 0",
   models: "M12 4l7 4v8l-7 4-7-4V8zM5 8l7 4 7-4M12 12v8",
+  stack: "M12 4l8 4-8 4-8-4zM4 12l8 4 8-4M4 16l8 4 8-4",
   audit: "M7 4h10v16H7zM10 8h4M10 12h4M10 16h2",
   plus: "M12 5v14M5 12h14",
   check: "M5 12.500l4.500 4.500L19 7.500",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ripple.delivery.ports import is_taken
+from ripple.supervisor.loopback import is_taken
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ from ripple.delivery.instances import (
     component_of,
     make_read_only,
 )
-from ripple.delivery.ports import free_ports, is_taken
+from ripple.supervisor.loopback import free_ports, is_taken
 from ripple.delivery.repository import Repository
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ripple.delivery.evidence import status_documents
 from ripple.model.errors import Invalid
-from ripple.stack.checkout import check_checkout, load_lock, read_rows, since
+from ripple.stack.checkout import check_checkout, read_rows, since
 from ripple.stack.documents import documents
 from ripple.stack.files import write_whole
 from ripple.stack.load import load_manifest
 from ripple.stack.oci import FOLDER, MERGED, merged_rows, text_of
+from ripple.stack.phases import GRAPH, load_plan, mermaid
 from ripple.stack.rules import Finding
+from ripple.stack.vendorlock import load_lock
 
 
 def check_stack(root: Path, revision: str = "") -> list[Finding]:
@@ -31,13 +34,17 @@ def write_documents(root: Path) -> list[str]:
             f"{findings[0].file}:{findings[0].line}: {findings[0].message}; ./ripple stack check shows all"
         )
     facts = load_manifest(root / "manifests" / "stack.yaml")
-    changed = _write(root, documents(rows, facts["roles"], load_lock(root)))
+    changed = _write(root, documents(rows, facts["roles"], load_lock(root / "manifests")))
     return changed + _write(root, more(root))
 
 
 def more(root: Path) -> Mapping[str, str]:
-    """What is made of more than the rows: the merged image table."""
-    return {f"{FOLDER}/{MERGED}": text_of(merged_rows(root / FOLDER))}
+    """What is made of more than the rows: the image table, the picture of the task graph, what is proven."""
+    return {
+        **status_documents(root),
+        f"{FOLDER}/{MERGED}": text_of(merged_rows(root / FOLDER)),
+        f"manifests/{GRAPH}": mermaid(load_plan(root / "manifests")),
+    }
 
 
 def _write(root: Path, texts: Mapping[str, str]) -> list[str]:

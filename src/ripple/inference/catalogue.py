@@ -114,6 +114,7 @@ class ServerRow(_Row):
     startup_seconds: float = Field(gt=0)
     ready: Probe
     live: Probe
+    deep: Probe | None = None
     restart: Restart = Restart()
 
 

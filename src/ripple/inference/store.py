@@ -27,9 +27,10 @@ from typing import Any
 import anyio.to_thread
 
 from ripple.inference.catalogue import ModelRow
-from ripple.inference.fetching import CHUNK_BYTES, FETCH_SECONDS, fetch_packages, fetch_url
+from ripple.inference.fetching import FETCH_SECONDS, fetch_packages
 from ripple.inference.gguf import check_gguf
 from ripple.model.errors import Broken, DeadlineExceeded, NotFound, Refused, RippleError, Unavailable
+from ripple.supervisor.install.fetch import CHUNK_BYTES, fetch_url
 
 LOCK = "models.lock.json"
 WAIT_SECONDS = 0.1

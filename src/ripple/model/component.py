@@ -15,14 +15,30 @@ class _Row(BaseModel):
 class Probe(_Row):
     """How to ask whether a component is up. ``target`` is a template: ``{ports.http}``, ``{home}``, ``{state}``.
 
-    ``http`` wants a 2xx answer of an URL (``http+unix:///path/to.sock|/healthz`` for a unix socket), ``tcp`` an
-    accepted connection of ``host:port``, ``exec`` exit status 0 of a command, ``temporal`` a namespace that
-    answers, ``file`` an existing path.
+    What passes:
+
+    - ``http``: a 2xx answer of an URL (``http+unix:///path/to.sock|/healthz`` for a unix socket).
+    - ``tcp``: an accepted connection of ``host:port``.
+    - ``file``: an existing path.
+    - ``exec``: exit status 0 of ``command``.
+    - ``temporal``: the default namespace of ``host:port`` counts its flows.
+    - ``sql``: ``SELECT 1`` answered by the PostgreSQL server at ``host:port`` or at the socket
+      ``/folder/.s.PGSQL.5432``; where it asks for a password and the probe has none, being asked is enough.
+    - ``redis``: PONG of ``host:port`` or of the socket ``/path``; ``nats``: the same after INFO and CONNECT. Where
+      it wants a password and the probe has none, being told so is enough.
+    - ``openai``: at least one model listed below a base URL such as ``http://host:port/v1``.
+    - ``mcp``: the initialize handshake of an MCP server over streamable HTTP, its session ended again.
+
+    ``user`` and ``database`` are those of ``sql``; ``secret_file``, a template, is a file with the password or
+    token of ``sql``, ``redis``, ``nats``, ``openai`` and ``mcp``.
     """
 
-    kind: Literal["http", "tcp", "exec", "temporal", "file"]
+    kind: Literal["http", "tcp", "exec", "temporal", "file", "sql", "redis", "nats", "openai", "mcp"]
     target: str = ""
     command: tuple[str, ...] = ()
+    user: str = ""
+    database: str = ""
+    secret_file: str = ""
     period_seconds: float = Field(default=0.05, gt=0)
     timeout_seconds: float = Field(default=1.0, gt=0)
     failures: int = Field(default=3, ge=1)
@@ -49,6 +65,12 @@ class Component(_Row):
     component, ``{peer.ID.NAME}`` a port of another one.
 
     It starts once all that it ``requires`` is ready, or at once where it ``waits_itself``; it stops before them.
+    With ``cascade`` whatever requires it is started again when it is.
+
+    Four questions, each asked for another reason: ``startup`` (has it started? within ``startup_seconds``, or it
+    is started again), ``ready`` (may others use it now?), ``live`` (is it still alive? if not, it is started
+    again), ``deep`` (does it do its work? asked on demand only). Without ``startup``, being ready is having
+    started. ``memory_mib`` is what it needs of the machine, 0 if nobody measured it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")
@@ -66,9 +88,14 @@ class Component(_Row):
     endpoints: dict[str, str] = {}
     requires: tuple[str, ...] = ()
     waits_itself: bool = False
+    cascade: bool = False
+    group: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9-]{0,40})?$")
+    memory_mib: int = Field(default=0, ge=0)
     startup_seconds: float = Field(default=30.0, gt=0)
+    startup: Probe | None = None
     ready: Probe | None = None
     live: Probe | None = None
+    deep: Probe | None = None
     restart: Restart = Restart()
     stop_signal: Literal["TERM", "INT"] = "TERM"
     stop_seconds: float = 5.0
@@ -90,7 +117,7 @@ class ComponentState(enum.StrEnum):
 
 
 class ComponentStatus(BaseModel):
-    """One element of ``ripple status --json`` → ``components``."""
+    """One element of ``ripple status --json`` → ``components``. ``since`` is when it came into this state."""
 
     id: str
     name: str
@@ -103,6 +130,8 @@ class ComponentStatus(BaseModel):
     waiting_for: list[str] = []
     restarts: int = 0
     reason: str = ""
+    since: str = ""
+    group: str = ""
 
 
 class Status(BaseModel):

@@ -63,6 +63,11 @@ class Home:
         return self.root / "toolchains"
 
     @property
+    def prefix(self) -> Path:
+        """Installed systems: their trees, the links to their programs, what was fetched."""
+        return self.root / "prefix"
+
+    @property
     def objects(self) -> Path:
         """The embedded object store."""
         return self.root / "objects"

@@ -239,6 +239,8 @@ class Outcome(enum.StrEnum):
     NOT_OBTAINABLE = "not obtainable here"
     EXTERNAL = "external"
     FAILED = "failed"
+    UNPROVEN = "unproven"
+    """Never written into evidence: there is none, or it does not hold any more."""
 
 
 class Verdict(_Row):

@@ -10,20 +10,19 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ripple.model.errors import Invalid, RippleError
-from ripple.model.system import Layer, System, VendorLock
+from ripple.model.system import Layer, System
 from ripple.stack.documents import documents
-from ripple.stack.load import load_manifest, parse
+from ripple.stack.load import load_manifest
 from ripple.stack.marks import Marks
 from ripple.stack.rules import Checked, Finding, check, duplicates
 from ripple.stack.systems import FOLDER, Placed, StackMap, in_layers
+from ripple.stack.vendorlock import load_lock
 
-LOCK = "manifests/vendor.lock.json"
 MAP, LOG = "docs/STACK.md", "docs/STACK-CHANGES.md"
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 _ENTRY = re.compile(r"^\+\s*[-*]\s+\d{4}-\d{2}-\d{2}\b", re.MULTILINE)
 _SOURCES = ("src/ripple/**/*.py", "policies/**/*.rego")
 _MANIFESTS = ("manifests/**/*.yaml", "manifests/**/*.json", "tables/*.csv")
-Generators = Callable[[StackMap, Mapping[str, str], VendorLock], Mapping[str, str]]
 
 
 def check_checkout(root: Path, more: Callable[[Path], Mapping[str, str]] = lambda root: {}) -> list[Finding]:
@@ -39,25 +38,17 @@ def check_checkout(root: Path, more: Callable[[Path], Mapping[str, str]] = lambd
 def read(root: Path, rows: StackMap, more: Callable[[Path], Mapping[str, str]] = lambda root: {}) -> Checked:
     """What the rules look at, read once."""
     facts = load_manifest(root / "manifests" / "stack.yaml")
-    lock = load_lock(root)
     return Checked(
         root,
         rows,
         frozenset(facts["roles"]),
-        lock,
         pinned={name.lower(): version for name, version in _PINNED.findall(_text(root / "requirements.lock"))},
         sources=_texts(root, _SOURCES),
-        generated={**documents(rows, facts["roles"], lock), **more(root)},
+        generated={**documents(rows, facts["roles"], load_lock(root / "manifests")), **more(root)},
         decisions=frozenset(path.name[:4] for path in (root / "docs" / "adr").glob("[0-9]*.md")),
         manifests=_texts(root, _MANIFESTS),
         exemptions=tuple((facts.get("exemptions") or {}).get("inference") or ()),
     )
-
-
-def load_lock(root: Path) -> VendorLock:
-    """``manifests/vendor.lock.json``; an empty one while there is none."""
-    path = root / LOCK
-    return parse(VendorLock, load_manifest(path), str(path)) if path.is_file() else VendorLock()
 
 
 def read_rows(root: Path) -> tuple[StackMap, list[Finding]]:

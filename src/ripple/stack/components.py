@@ -33,7 +33,8 @@ class Profile(BaseModel):
     """Which components make an instance. ``url`` is a template and leads to the console.
 
     ``pass_env`` names what Ripple's own processes inherit of the operator's environment; ``settings`` are read by
-    :mod:`ripple.stack.settings`.
+    :mod:`ripple.stack.settings`. ``budget_mib`` is the memory its rows may need together, 0 for as much as there
+    is; ``smaller`` is the profile that runs instead where that or the machine is too small.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +43,8 @@ class Profile(BaseModel):
     components: tuple[str, ...] = Field(min_length=1)
     url: str = ""
     pass_env: tuple[str, ...] = ()
+    budget_mib: int = Field(default=0, ge=0)
+    smaller: str = ""
     settings: dict[str, Any] = {}
 
 

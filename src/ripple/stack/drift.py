@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ripple.model.component import ComponentState, ComponentStatus
-from ripple.model.system import LockedRoute, Route, VendorLock
 from ripple.stack.rules import Finding
 from ripple.stack.systems import StackMap
+from ripple.stack.vendorlock import LockFinding
 
 WAY = ("dev", "qa", "staging", "prod")
 
@@ -55,10 +55,10 @@ class Drift:
 
 @dataclass(frozen=True)
 class Installed:
-    """A system in the prefix. ``lock`` is the digest of what it was installed from; ``changed`` are its files."""
+    """A system in the prefix: whether it is what the lock of today holds, and which of its files differ."""
 
     version: str
-    lock: str
+    current: bool
     changed: tuple[str, ...] = ()
 
 
@@ -72,14 +72,12 @@ class Instance:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was seen. ``None`` is what could not be looked at; ``digests`` are those of the lock by system."""
+    """What was seen. ``None`` is what could not be looked at."""
 
     map: StackMap
     profile: Sequence[str]
-    platform: str
     findings: Sequence[Finding]
-    lock: VendorLock
-    digests: Mapping[str, str]
+    lock: Sequence[LockFinding]
     installed: Mapping[str, Installed]
     instance: Instance | None = None
     environments: Mapping[str, Mapping[str, str | None]] | None = None
@@ -119,30 +117,12 @@ def _documents(findings: Iterable[Finding]) -> Iterator[Drift]:
     for one in findings:
         where = f"{one.file}:{one.line}" if one.line else one.file
         level = Level.DOCUMENT if one.rule == "FRESH" else Level.MANIFEST
-        if one.rule != "VERSION":
-            yield Drift(level, Severity.ERROR, where, f"{one.rule}: {one.message}", one.fix)
+        yield Drift(level, Severity.ERROR, where, f"{one.rule}: {one.message}", one.fix)
 
 
 def _locks(seen: Snapshot) -> Iterator[Drift]:
-    rows = {placed.system.id: placed.system for placed in seen.map.rows}
-    for name, system in rows.items():
-        locked = seen.lock.systems.get(name, {}).get(seen.platform, ())
-        for route in (one for one in system.routes if one.version):
-            message = _stale(route, locked)
-            if message:
-                yield Drift(Level.LOCK, Severity.ERROR, name, message, f"./ripple lock update {name}")
-    for name in sorted(set(seen.lock.systems) - set(rows)):
-        yield Drift(Level.LOCK, Severity.ERROR, name, "is locked and stands in no layer", "./ripple lock update")
-    for one in seen.findings:
-        if one.rule == "VERSION":
-            yield Drift(Level.LOCK, Severity.ERROR, one.file, one.message, one.fix)
-
-
-def _stale(route: Route, locked: Sequence[LockedRoute]) -> str:
-    same = [one for one in locked if one.route is route.kind]
-    if same and route.version not in {one.version for one in same}:
-        return f"the row says {route.kind} {route.version}, the lock {same[0].version}"
-    return ""
+    for one in seen.lock:
+        yield Drift(Level.LOCK, Severity.ERROR, one.system, one.problem, one.fix)
 
 
 def _installed(seen: Snapshot) -> Iterator[Drift]:
@@ -157,7 +137,7 @@ def _installed(seen: Snapshot) -> Iterator[Drift]:
                 f" and {len(one.changed) - 3} more" if len(one.changed) > 3 else ""
             )
             yield Drift(Level.INSTALLED, Severity.ERROR, name, f"differs from what was installed: {what}", fix)
-        elif one.lock != seen.digests.get(name, ""):
+        elif not one.current:
             message = f"{one.version} was installed from another lock"
             yield Drift(Level.INSTALLED, Severity.WARNING, name, message, fix)
 

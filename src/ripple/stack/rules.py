@@ -10,6 +10,7 @@
 - DECISION a reason that names a decision record names one that is there
 
 R0.5 and R0.14 speak of what runs and what is built: their checks are tests of the change flow and of the build.
+What the lock holds is compared with the rows by ``lock --check`` (:mod:`ripple.stack.vendorlock`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ripple.model.system import RouteKind, System, SystemStatus, VendorLock
+from ripple.model.system import RouteKind, System, SystemStatus
 from ripple.stack.marks import Marks, Place
 from ripple.stack.systems import Placed, StackMap
 
@@ -59,7 +60,6 @@ class Checked:
     root: Path
     map: StackMap
     roles: frozenset[str]
-    lock: VendorLock
     pinned: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     generated: Mapping[str, str] = field(default_factory=dict)
@@ -285,21 +285,6 @@ def _versions(checked: Checked, report: Report) -> None:
                     placed, "VERSION", f"is {route.version} here and {pinned} in requirements.lock",
                     "write the same version in both", "routes", number, "version",
                 )  # fmt: skip
-        for platform, locked in checked.lock.systems.get(system.id, {}).items():
-            for one in locked:
-                known = [route.version for route in system.routes if route.kind is one.route and route.version]
-                if known and one.version not in known:
-                    report.row(
-                        placed, "VERSION",
-                        f"by {one.route} it is {', '.join(known)} here, {one.version} in the lock of {platform}",
-                        f"./ripple lock update {system.id}", "routes",
-                    )  # fmt: skip
-    unknown = set(checked.lock.systems) - {placed.system.id for placed in checked.map.rows}
-    for name in sorted(unknown):
-        report.file(
-            "manifests/vendor.lock.json", "VERSION", f"{name} is locked and stands in no layer",
-            "./ripple lock update, or add its row",
-        )  # fmt: skip
 
 
 def _secrets(checked: Checked, report: Report) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ripple.model.component import Component
 from ripple.model.errors import Invalid, NotFound
@@ -70,10 +71,19 @@ def in_layers(rows: Sequence[Placed]) -> StackMap:
 
 
 def as_component(system: System) -> Component:
-    """The component a system runs as; its version is still a template."""
+    """The component a system runs as; its version is a template, or else that of its first route."""
     if system.run is None:
         raise Invalid(f"{system.id} has no run section; it is not something the supervisor starts")
-    own = {"name": system.name, "role": system.role, "licence": system.licence, "upstream": system.upstream}
+    own: dict[str, Any] = {
+        "name": system.name,
+        "role": system.role,
+        "licence": system.licence,
+        "upstream": system.upstream,
+        "memory_mib": system.resources.memory_mib,
+        "version": system.run.version or next((one.version for one in system.routes), "").removeprefix("v"),
+    }
+    if system.deep is not None:
+        own["deep"] = system.deep.model_dump()
     return Component.model_validate(system.run.model_dump() | own)
 
 

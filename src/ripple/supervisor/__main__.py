@@ -27,6 +27,7 @@ from ripple.supervisor.fingerprint import fingerprint
 from ripple.supervisor.launcher import Settings
 from ripple.supervisor.lock import locked
 from ripple.supervisor.places import control_socket, log_file, prepare
+from ripple.supervisor.start import fitting
 
 MANIFESTS = project_root() / "manifests"
 LOCK_SECONDS = 2.0
@@ -44,12 +45,19 @@ def main() -> int:
     home = Home.of()
     try:
         prepare(home)
-        stack = load_stack(options.manifests, options.profile)
+        stack = _stack(home, options)
         settings = Settings(home, fingerprint(options.manifests), dict(os.environ), stack.profile.pass_env)
     except RippleError as error:
         sys.stderr.write(_as_json(error) + "\n")
         return 1
     return _supervise(settings, stack, _Starter()) if options.foreground else _detach(settings, stack)
+
+
+def _stack(home: Home, options: argparse.Namespace) -> Stack:
+    """The profile that was asked for; in the foreground nobody has looked yet whether it fits into memory."""
+    if options.foreground:
+        return fitting(home, options.profile, options.manifests).stack
+    return load_stack(options.manifests, options.profile)
 
 
 class _Starter:

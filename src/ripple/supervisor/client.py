@@ -24,6 +24,7 @@ from ripple.supervisor.places import control_socket
 
 ANSWER_SECONDS = 10.0
 STOP_SECONDS = 120.0
+DEEP_SECONDS = 120.0
 MARGIN_SECONDS = 5.0
 MAX_ANSWER_BYTES = 16 << 20
 _KINDS: tuple[type[RippleError], ...] = (
@@ -50,13 +51,30 @@ class SupervisorClient:
         """Give a component a fresh process; one that is about to get one is not restarted twice."""
         await self.ask({"do": "restart", "id": component})
 
+    async def restart_group(self, group: str) -> None:
+        """Give every component of a group a fresh process, each after what it requires, or NotFound."""
+        await self.ask({"do": "restart", "group": group})
+
+    async def start(self, group: str = "") -> None:
+        """Start again what :meth:`stop` stopped: one group, or everything."""
+        await self.ask({"do": "start", "group": group})
+
+    async def stop(self, group: str) -> None:
+        """Stop a group until it is started again; returns when its processes are gone, or NotFound."""
+        await self.ask({"do": "stop", "group": group}, STOP_SECONDS)
+
+    async def deep(self, components: Sequence[str] = ()) -> dict[str, str]:
+        """What the deep probes of these components find now, or of all that have one: empty where all is well."""
+        found: dict[str, str] = await self.ask({"do": "deep", "ids": list(components)}, DEEP_SECONDS)
+        return found
+
     async def apply(self, component: Component) -> None:
         """Start a component or replace it; it is started again with the instance until it is removed.
 
         The same one running is left alone, one at rest is tried anew. Returns before it is ready.
 
         Raises:
-            Refused: the id belongs to the profile.
+            Refused: the id belongs to the profile, or it needs more memory than there is.
             Invalid: a template does not hold, or it requires what does not run here.
         """
         await self.ask({"do": "apply", "component": component.model_dump(mode="json")})

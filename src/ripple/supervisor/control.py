@@ -34,8 +34,22 @@ class Request(BaseModel):
     """One request. ``identity`` says who runs here, ``hand_over`` ends the supervisor but nothing it started."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    do: Literal["identity", "status", "logs", "restart", "apply", "remove", "wait", "down", "hand_over"]
+    do: Literal[
+        "identity",
+        "status",
+        "logs",
+        "restart",
+        "start",
+        "stop",
+        "deep",
+        "apply",
+        "remove",
+        "wait",
+        "down",
+        "hand_over",
+    ]
     id: str = ""
+    group: str = ""
     ids: tuple[str, ...] = ()
     lines: int = Field(default=100, ge=1, le=10_000)
     component: Component | None = None
@@ -126,7 +140,22 @@ async def _logs(supervisor: Supervisor, request: Request, end: asyncio.Event) ->
 
 
 async def _restart(supervisor: Supervisor, request: Request, end: asyncio.Event) -> None:
-    supervisor.restart(request.id)
+    if request.group:
+        supervisor.restart_group(request.group)
+    else:
+        supervisor.restart(request.id)
+
+
+async def _start(supervisor: Supervisor, request: Request, end: asyncio.Event) -> None:
+    supervisor.start(request.group)
+
+
+async def _stop(supervisor: Supervisor, request: Request, end: asyncio.Event) -> None:
+    await supervisor.stop(request.group)
+
+
+async def _deep(supervisor: Supervisor, request: Request, end: asyncio.Event) -> dict[str, str]:
+    return await supervisor.deep(request.ids)
 
 
 async def _apply(supervisor: Supervisor, request: Request, end: asyncio.Event) -> None:
@@ -158,6 +187,9 @@ _HANDLERS: dict[str, Callable[[Supervisor, Request, asyncio.Event], Awaitable[An
     "status": _status,
     "logs": _logs,
     "restart": _restart,
+    "start": _start,
+    "stop": _stop,
+    "deep": _deep,
     "apply": _apply,
     "remove": _remove,
     "wait": _wait,

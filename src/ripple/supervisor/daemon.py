@@ -11,13 +11,15 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
 from ripple.model.component import Component, ComponentState, ComponentStatus, Probe, Status
 from ripple.model.errors import DeadlineExceeded, Invalid, NotFound, Refused, RippleError, Unavailable
 from ripple.stack.components import Stack
-from ripple.supervisor import logfiles, plan, probes
+from ripple.supervisor import budget, logfiles, plan, probes
+from ripple.supervisor.asking import Asking, Question
 from ripple.supervisor.launch import Launch
 from ripple.supervisor.launcher import Launcher, Settings, signal_of
 from ripple.supervisor.places import MARK, log_file
@@ -25,9 +27,6 @@ from ripple.supervisor.plan import Action, Unit, Verb
 from ripple.supervisor.process import Process, resident_bytes
 
 log = structlog.get_logger(__name__)
-STEADY_SECONDS = 2.0
-"""How often a ready probe is asked once it has passed; until then, as often as its row says."""
-UNREADY_SECONDS = 0.25
 ROTATE_SECONDS = 2.0
 MEMORY_SECONDS = 2.0
 OWN_LOG = "supervisor"
@@ -47,10 +46,11 @@ class Supervisor:
         self._units: dict[str, Unit] = {}
         self._launches: dict[str, Launch] = {}
         self._processes: dict[str, Process] = {}
-        self._probing: dict[str, list[asyncio.Task[None]]] = {}
+        self._asking = Asking(self._launches, self._ask, self._answered)
         self._removing: set[str] = set()
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._epoch = time.time() - time.monotonic()
         self._rss: tuple[float, dict[str, int]] = (0.0, {})
 
     def open(self) -> None:
@@ -114,14 +114,54 @@ class Supervisor:
     def restart(self, component: str) -> None:
         """Give a component a fresh process; nothing when it is about to get one anyway."""
         self._must_not_end()
-        self._units[component] = plan.restart_asked(self._unit(component))
+        self._units[component] = plan.restart_asked(self._unit(component), time.monotonic())
         self.tick()
+
+    def restart_group(self, group: str) -> None:
+        """Give every component of the group a fresh process, each after what it requires."""
+        self._must_not_end()
+        for name in self._group(group):
+            self._units[name] = plan.restart_asked(self._units[name], time.monotonic())
+        self.tick()
+
+    def start(self, group: str = "") -> None:
+        """Want everything again, or the components of one group, that was stopped by :meth:`stop`."""
+        self._must_not_end()
+        for name in self._group(group) if group else tuple(self._units):
+            if name not in self._removing:
+                self._units[name] = plan.wanted(self._units[name], time.monotonic())
+        self.tick()
+
+    async def stop(self, group: str) -> None:
+        """Stop the components of a group until they are started again; returns when their processes are gone.
+
+        What requires them and runs goes on running; what is not started yet waits.
+        """
+        self._must_not_end()
+        names = self._group(group)
+        for name in names:
+            self._units[name] = plan.unwanted(self._units[name])
+        self.tick()
+        while any(name in self._processes and not self._units[name].wanted for name in names):
+            await self._changed.wait()
+
+    async def deep(self, components: Sequence[str] = ()) -> dict[str, str]:
+        """Ask the deep probes of these components, or of all, now: what is wrong, empty where they do their work.
+
+        Those without a deep probe are left out; one that does not run fails.
+        """
+        names = [self._unit(name).id for name in components] or list(self._units)
+        asked = [self._launches[name] for name in names if name in self._launches]
+        deep = [(launch, launch.deep) for launch in asked if launch.deep is not None]
+        found = await asyncio.gather(*(self._ask_deep(launch, probe) for launch, probe in deep))
+        return {launch.id: failure for (launch, _), failure in zip(deep, found, strict=True)}
 
     def apply(self, component: Component) -> None:
         """Start a component or replace it; the same one running is left alone. It outlives the supervisor.
 
         Raises:
-            Refused: it has the id of a component of the profile, or everything is being stopped.
+            Refused: it has the id of a component of the profile, it needs more memory than there is, or everything
+                is being stopped.
             Invalid: it requires what is not there, or a template does not hold.
         """
         self._must_not_end()
@@ -130,6 +170,7 @@ class Supervisor:
         missing = [name for name in component.requires if name not in self._units or name == component.id]
         if missing:
             raise Invalid(f"{component.id} requires {', '.join(missing)}, which does not run here")
+        self._must_fit(component)
         had = dict(self._launcher.ports.of(component.id))
         self._launcher.ports.ensure([component])
         try:
@@ -189,7 +230,7 @@ class Supervisor:
         self._ending = self._handing_over = True
         loop = asyncio.get_running_loop()
         for name, process in self._processes.items():
-            self._stop_probing(name)
+            self._asking.end(name)
             loop.remove_reader(process.pidfd)
             process.release()
         self._processes.clear()
@@ -211,6 +252,23 @@ class Supervisor:
         if self._ending:
             raise Refused("the supervisor is stopping everything; start it again with ./ripple up")
 
+    def _must_fit(self, component: Component) -> None:
+        others = [unit.component for name, unit in self._units.items() if name != component.id and unit.wanted]
+        free = budget.free_mib()
+        if component.id in self._processes:
+            # Its own process gives back what it holds before the next one starts.
+            free += self._memory().get(component.id, 0) >> 20
+        refused = budget.admitted(component, others, self.profile.budget_mib, free)
+        if refused:
+            raise Refused(f"{refused}; remove something, or raise budget_mib of profile {self.profile.name}")
+
+    def _group(self, group: str) -> list[str]:
+        found = [name for name, unit in self._units.items() if unit.component.group == group and group]
+        if not found:
+            known = sorted({unit.component.group for unit in self._units.values()} - {""})
+            raise NotFound(f"no component is in group {group!r}; there are: {', '.join(known) or 'none'}")
+        return found
+
     def _unit(self, component: str) -> Unit:
         if component not in self._units:
             raise NotFound(f"no component {component!r} runs here; there are: {', '.join(sorted(self._units))}")
@@ -223,11 +281,15 @@ class Supervisor:
         except RippleError as error:
             log.error("component_unusable", component=row.id, error=str(error))
             unit = self._units.get(row.id) or Unit(row, "")
-            self._units[row.id] = replace(unit, state=ComponentState.GAVE_UP, reason=str(error))
+            now = time.monotonic()
+            self._units[row.id] = replace(unit, state=ComponentState.GAVE_UP, reason=str(error), since=now)
             return
-        self._launches[row.id] = launch
-        known = self._units.get(row.id)
-        self._units[row.id] = plan.applied(known, row, launch.digest) if known else Unit(row, launch.digest)
+        had, self._launches[row.id] = self._launches.get(row.id), launch
+        known, now = self._units.get(row.id), time.monotonic()
+        fresh = plan.applied(known, row, launch.digest, now) if known else Unit(row, launch.digest, since=now)
+        self._units[row.id] = fresh
+        if row.id in self._processes and had is not None and had.probes != launch.probes:
+            self._asking.begin(row.id, fresh)
 
     def _act(self, action: Action) -> None:
         unit = self._units[action.id]
@@ -236,7 +298,7 @@ class Supervisor:
             case Verb.START:
                 self._start(unit)
             case Verb.STOP:
-                self._stop_probing(action.id)
+                self._asking.end(action.id)
                 self._processes[action.id].stop(signal_of(unit.component))
             case Verb.KILL:
                 self._processes[action.id].kill()
@@ -267,17 +329,11 @@ class Supervisor:
     def _watch(self, name: str, process: Process) -> None:
         self._processes[name] = process
         asyncio.get_running_loop().add_reader(process.pidfd, self._ended, name, process)
-        unit = self._units[name]
-        tasks = []
-        if unit.component.ready is not None:
-            tasks.append(asyncio.create_task(self._probe_ready(name)))
-        if unit.component.live is not None:
-            tasks.append(asyncio.create_task(self._probe_live(name)))
-        self._probing[name] = tasks
+        self._asking.begin(name, self._units[name])
 
     def _ended(self, name: str, process: Process) -> None:
         asyncio.get_running_loop().remove_reader(process.pidfd)
-        self._stop_probing(name)
+        self._asking.end(name)
         del self._processes[name]
         code = process.bury()
         with contextlib.suppress(OSError):
@@ -286,36 +342,31 @@ class Supervisor:
         log.info("ended", component=name, pid=process.pid, code=code, state=self._units[name].state.value)
         self.tick()
 
-    async def _probe_ready(self, name: str) -> None:
-        while True:
-            launch = self._launches.get(name)
-            probe = launch.ready if launch else None
-            if launch is None or probe is None:
-                return
-            failure = await self._ask(launch, probe)
-            before = self._units[name]
-            after = plan.seen_ready(before, time.monotonic(), failure)
-            self._took(before, after)
-            if before.ready_seconds is None and after.ready_seconds is not None:
-                self._launcher.note_ready(name, after.ready_seconds)
-            await asyncio.sleep(_pause(probe, after.state))
-
-    async def _probe_live(self, name: str) -> None:
-        while True:
-            launch = self._launches.get(name)
-            probe = launch.live if launch else None
-            if launch is None or probe is None:
-                return
-            await asyncio.sleep(probe.period_seconds)
-            failure = await self._ask(launch, probe)
-            before = self._units[name]
-            self._took(before, plan.seen_live(before, failure))
+    def _answered(self, name: str, question: Question, failure: str) -> Unit:
+        """A probe was asked; what it found goes into the plan."""
+        before = self._units[name]
+        match question:
+            case Question.STARTUP:
+                after = plan.seen_startup(before, time.monotonic(), failure)
+            case Question.READY:
+                after = plan.seen_ready(before, time.monotonic(), failure)
+            case Question.LIVE:
+                after = plan.seen_live(before, failure)
+        self._took(before, after)
+        if before.ready_seconds is None and after.ready_seconds is not None:
+            self._launcher.note_ready(name, after.ready_seconds)
+        return after
 
     async def _ask(self, launch: Launch, probe: Probe) -> str:
         if probe.kind != "exec":
             return await probes.ask(probe, {})
         env = self._launcher.environment(launch, self._units[launch.id].component)
         return await probes.ask(probe, {**env, MARK: self._processes[launch.id].mark})
+
+    async def _ask_deep(self, launch: Launch, probe: Probe) -> str:
+        if launch.id not in self._processes:
+            return f"it does not run: it is {self._units[launch.id].state.value}"
+        return await self._ask(launch, probe)
 
     def _took(self, before: Unit, after: Unit) -> None:
         """Keep what a probe found. A tick only when it can matter: most answers change nothing."""
@@ -326,10 +377,6 @@ class Supervisor:
             log.info("state", component=after.id, state=after.state.value, reason=after.reason)
         if after.state is not before.state or after.missed_live != before.missed_live:
             self.tick()
-
-    def _stop_probing(self, name: str) -> None:
-        for task in self._probing.pop(name, []):
-            task.cancel()
 
     def _forget(self) -> None:
         for name in list(self._removing):
@@ -371,7 +418,9 @@ class Supervisor:
             endpoints=dict(launch.endpoints) if launch else {},
             waiting_for=plan.waits_for(unit, self._units),
             restarts=unit.restarts,
-            reason=unit.reason,
+            reason=plan.why_waiting(unit, self._units) or unit.reason,
+            since=datetime.fromtimestamp(self._epoch + unit.since, UTC).isoformat(timespec="milliseconds"),
+            group=unit.component.group,
         )
 
     def _memory(self) -> dict[str, int]:
@@ -390,16 +439,6 @@ class Supervisor:
     def _say(notices: Sequence[str]) -> None:
         for notice in notices:
             log.warning("port_moved", notice=notice)
-
-
-def _pause(probe: Probe, state: ComponentState) -> float:
-    match state:
-        case ComponentState.READY:
-            return max(probe.period_seconds, STEADY_SECONDS)
-        case ComponentState.UNREADY:
-            return max(probe.period_seconds, UNREADY_SECONDS)
-        case _:
-            return probe.period_seconds
 
 
 def _jitter() -> float:

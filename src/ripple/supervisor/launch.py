@@ -27,10 +27,17 @@ class Launch:
     files: Mapping[str, str]
     sockets: tuple[str, ...]
     endpoints: Mapping[str, str]
+    startup: Probe | None
     ready: Probe | None
     live: Probe | None
+    deep: Probe | None
     own: bool
     digest: str
+
+    @property
+    def probes(self) -> tuple[Probe | None, ...]:
+        """What is asked of it while it runs."""
+        return self.startup, self.ready, self.live
 
 
 def resolve(component: Component, names: Names, build: str) -> Launch:
@@ -62,8 +69,10 @@ def resolve(component: Component, names: Names, build: str) -> Launch:
         files=files,
         sockets=tuple(render(path, known, where) for path in component.sockets),
         endpoints={name: render(value, known, where) for name, value in component.endpoints.items()},
+        startup=_probe(component.startup, known, where),
         ready=_probe(component.ready, known, where),
         live=_probe(component.live, known, where),
+        deep=_probe(component.deep, known, where),
         own=own,
         digest=digest,
     )
@@ -72,8 +81,12 @@ def resolve(component: Component, names: Names, build: str) -> Launch:
 def _probe(probe: Probe | None, known: Mapping[str, str], where: str) -> Probe | None:
     if probe is None:
         return None
-    command = tuple(render(part, known, where) for part in probe.command)
-    return probe.model_copy(update={"target": render(probe.target, known, where), "command": command})
+    rendered = {
+        "target": render(probe.target, known, where),
+        "command": tuple(render(part, known, where) for part in probe.command),
+        "secret_file": render(probe.secret_file, known, where),
+    }
+    return probe.model_copy(update=rendered)
 
 
 def _inside(path: str, where: str) -> str:

@@ -1,16 +1,14 @@
-"""Loopback ports: allocated by the kernel, remembered, and given up only when somebody else sits on one."""
+"""The ports of components: allocated once, remembered, and given up only when somebody else sits on one."""
 
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ripple.model.component import Component
+from ripple.supervisor.loopback import free_ports, is_taken
 from ripple.supervisor.places import write_whole
-
-_TRIES = 100
 
 
 class Ports:
@@ -49,7 +47,7 @@ class Ports:
         own = self._table.get(component, {})
         notices = []
         for name, port in list(own.items()):
-            if not _can_bind(port):
+            if is_taken(port):
                 own[name] = self._fresh(())
                 notices.append(
                     f"port {port} is taken by a foreign process; {component}.{name} moves to {own[name]}"
@@ -71,13 +69,7 @@ class Ports:
 
     def _fresh(self, also_taken: Iterable[int]) -> int:
         taken = {port for ports in self._table.values() for port in ports.values()} | set(also_taken)
-        for _ in range(_TRIES):
-            with socket.socket() as one:
-                one.bind(("127.0.0.1", 0))
-                port = int(one.getsockname()[1])
-            if port not in taken:
-                return port
-        raise OSError(f"no free loopback port after {_TRIES} tries")
+        return free_ports(1, taken)[0]
 
 
 def _load(path: Path) -> dict[str, dict[str, int]]:
@@ -94,14 +86,3 @@ def _load(path: Path) -> dict[str, dict[str, int]]:
 
 def _is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 16
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as one:
-        # Servers set it too: connections of the last run that linger do not make a port taken.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -1,7 +1,6 @@
 """Asking a component whether it is up. Each probe returns what is wrong, or nothing when all is well.
 
-HTTP is spoken here in its smallest form, one GET and the status line of the answer: a probe runs every few seconds
-for years, and a client library would cost the supervisor more memory than everything else it does.
+Every protocol is spoken in its smallest form: a probe runs every few seconds for years.
 """
 
 from __future__ import annotations
@@ -11,11 +10,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from ripple.model.component import Probe
+from ripple.supervisor.endpoints import mcp_handshake, models_of
+from ripple.supervisor.httpwire import status_of
+from ripple.supervisor.postgres import select_one
+from ripple.supervisor.wire import connect, nats_pong, redis_pong
 
-_LINE_BYTES = 1 << 12
 # A namespace that counts its flows can start one; the ports are open well before that.
 _TEMPORAL_PATH = "/api/v1/namespaces/default/workflow-count"
 
@@ -30,57 +32,38 @@ async def ask(probe: Probe, env: Mapping[str, str]) -> str:
             return await _ask(probe, env)
     except TimeoutError:
         return f"no answer within {probe.timeout_seconds:g} s"
-    except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
+    except (OSError, ValueError, EOFError, LookupError, asyncio.LimitOverrunError) as error:
         return str(error) or type(error).__name__
 
 
 async def _ask(probe: Probe, env: Mapping[str, str]) -> str:
     match probe.kind:
         case "http":
-            return await _get(probe.target)
+            return await status_of(probe.target)
         case "temporal":
-            return await _get(f"http://{probe.target}{_TEMPORAL_PATH}")
+            return await status_of(f"http://{probe.target}{_TEMPORAL_PATH}")
         case "tcp":
-            host, _, port = probe.target.rpartition(":")
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await connect(probe.target)
             writer.close()
             return ""
         case "file":
             return "" if os.path.exists(probe.target) else f"there is no {probe.target}"  # noqa: PTH110, ASYNC240
         case "exec":
             return await _execute(probe, env)
+        case "sql":
+            return await select_one(probe.target, probe.user, probe.database, _secret(probe))
+        case "redis":
+            return await redis_pong(probe.target, probe.user, _secret(probe))
+        case "nats":
+            return await nats_pong(probe.target, probe.user, _secret(probe))
+        case "openai":
+            return await models_of(probe.target, _secret(probe))
+        case "mcp":
+            return await mcp_handshake(probe.target, _secret(probe))
 
 
-async def _get(target: str) -> str:
-    """GET of ``http://host:port/path`` or ``http+unix:///socket|/path``: any 2xx will do."""
-    reader, writer, host, path = await _connect(target)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode("ascii"))
-        await writer.drain()
-        line = (await reader.readuntil(b"\n")).split()
-    except asyncio.IncompleteReadError:
-        return f"{path} was closed without an answer"
-    finally:
-        writer.close()
-    if len(line) < 2 or not line[0].startswith(b"HTTP/"):
-        return f"{path} answered something that is not HTTP"
-    status = line[1].decode("ascii", errors="replace")
-    return "" if len(status) == 3 and status[0] == "2" else f"{path} answered {status}"
-
-
-async def _connect(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str, str]:
-    if target.startswith("http+unix://"):
-        socket, _, path = target.removeprefix("http+unix://").partition("|")
-        reader, writer = await asyncio.open_unix_connection(socket, limit=_LINE_BYTES)
-        host = "localhost"
-    else:
-        url = urlsplit(target)
-        host, path = url.netloc, url.path + (f"?{url.query}" if url.query else "")
-        reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=_LINE_BYTES)
-    if any(character in path for character in " \r\n"):
-        writer.close()
-        raise ValueError(f"the probe's path {path!r} is not one of a URL")
-    return reader, writer, host, path or "/"
+def _secret(probe: Probe) -> str:
+    return Path(probe.secret_file).read_text(encoding="utf-8").strip() if probe.secret_file else ""
 
 
 async def _execute(probe: Probe, env: Mapping[str, str]) -> str:

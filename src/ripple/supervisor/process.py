@@ -185,6 +185,11 @@ def resident_bytes(roots: Mapping[str, int]) -> dict[str, int]:
     return {name: _tree_bytes(root, parents, sizes) for name, root in roots.items()}
 
 
+def held_bytes(home: Home) -> int:
+    """The memory that an instance's processes would give back; what they share with files is not counted."""
+    return sum(_private_bytes(pid) for pid, _ in marked(f"{tag_of(home)}."))
+
+
 _ROUNDS = 5
 _KILLED_SECONDS = 5.0
 
@@ -196,6 +201,13 @@ def _tree_bytes(root: int, parents: Mapping[int, Sequence[int]], sizes: Mapping[
         total += sizes.get(pid, 0)
         waiting += parents.get(pid, ())
     return total
+
+
+def _private_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        lines = dict(line.partition(":")[::2] for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        return sum(int(lines[name].split()[0]) * 1024 for name in ("RssAnon", "RssShmem") if name in lines)
+    return 0
 
 
 def _leads(pid: int) -> bool:

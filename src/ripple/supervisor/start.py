@@ -14,8 +14,10 @@ import anyio
 
 from ripple.model.errors import Conflict, DeadlineExceeded, RippleError, Unavailable
 from ripple.model.paths import Home
-from ripple.stack.components import load_stack
+from ripple.stack.components import Stack, load_stack
 from ripple.stack.root import project_root
+from ripple.supervisor import budget
+from ripple.supervisor.budget import Fitting, Room, free_mib, too_large
 from ripple.supervisor.client import ANSWER_SECONDS, STOP_SECONDS, SupervisorClient, error_of
 from ripple.supervisor.fingerprint import fingerprint
 from ripple.supervisor.lock import holder, locked
@@ -26,19 +28,46 @@ START_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
 
-def ensure_running(home: Home, profile: str, manifests: Path = MANIFESTS) -> None:
-    """Have a supervisor of this very code and profile answer for ``home``. Doing it again changes nothing.
-
-    One of other code or another profile is replaced; what it started and what has not changed goes on running.
+def fitting(home: Home, profile: str, manifests: Path = MANIFESTS) -> Fitting:
+    """The profile that is to run when ``profile`` is asked for: a smaller one where memory does not suffice.
 
     Raises:
         NotFound: there is no such profile.
         Invalid: a manifest does not load; whatever runs goes on running.
+        Refused: neither it nor a smaller one fits into memory; the message has the numbers.
+    """
+    loaded: dict[str, Stack] = {}
+
+    def load(name: str) -> Stack:
+        return loaded.get(name) or loaded.setdefault(name, load_stack(manifests, name))
+
+    room = Room(free_mib())
+    if not too_large(load(profile), room):
+        return Fitting(load(profile))
+    # Imported late: starting an instance does without it, and everybody waits for that.
+    from ripple.supervisor.process import held_bytes
+
+    return budget.fitting(profile, load, Room(room.free_mib, held_bytes(home) >> 20))
+
+
+def ensure_running(
+    home: Home, profile: str, manifests: Path = MANIFESTS, *, chosen: Fitting | None = None
+) -> None:
+    """Have a supervisor of this very code and profile answer for ``home``. Doing it again changes nothing.
+
+    One of other code or another profile is replaced; what it started and what has not changed goes on running.
+    What was stopped with its group is started again. ``chosen`` is what :func:`fitting` said, if it was asked.
+
+    Raises:
+        NotFound: there is no such profile.
+        Invalid: a manifest does not load; whatever runs goes on running.
+        Refused: there is not enough memory.
         Unavailable: the supervisor does not start or does not answer; the message says why.
     """
-    load_stack(manifests, profile)
+    profile = (chosen or fitting(home, profile, manifests)).stack.profile.name
     found = _identity(home)
     if found is not None and (found["profile"], found["build"]) == (profile, fingerprint(manifests)):
+        _ask(home, {"do": "start"})
         return
     if found is not None:
         _ask(home, {"do": "hand_over"})

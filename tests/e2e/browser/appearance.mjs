@@ -1,7 +1,7 @@
 /** How every page looks: at phone width, in light and in dark. */
 import { given, signIn, visit } from "./visit.mjs";
 
-const PAGES = ["", "applications", "ask", "changes", `changes/${given.change}`, "models", "audit", "no-such-page"];
+const PAGES = ["", "applications", "ask", "changes", `changes/${given.change}`, "models", "stack", "stack/nats-server", "audit", "no-such-page"];
 const PHONE = { width: 390, height: 844 };
 
 visit(async (page) => {

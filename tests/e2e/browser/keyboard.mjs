@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { LONG, given, signIn, visit } from "./visit.mjs";
 
 const MOST_STOPS = 400;
-const PAGES = ["", "applications", "models", "changes", "ask"];
+const PAGES = ["", "applications", "models", "stack/nats-server", "changes", "ask"];
 
 visit(async (page, watch) => {
   await signIn(page);

@@ -29,7 +29,7 @@ from ripple.changes.stopwatch import Stopwatch
 from ripple.changes.voters import Voters
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
-from ripple.delivery.ports import free_ports
+from ripple.supervisor.loopback import free_ports
 from ripple.governance.audit import Audit
 from ripple.governance.governor import Governor
 from ripple.governance.keys import NodeKey

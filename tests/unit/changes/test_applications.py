@@ -11,7 +11,7 @@ import pytest
 from tests.unit.changes.room import AGENT, OPERATOR, Room, git, inside, make_origin
 
 from ripple.changes.applications import ADOPTING, FAILED, READY, lease_of
-from ripple.delivery.ports import free_ports
+from ripple.supervisor.loopback import free_ports
 from ripple.model.errors import Conflict, Invalid, NotFound, Refused
 from ripple.planes.records import leases
 

@@ -23,7 +23,7 @@ from sqlalchemy import insert
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
 from ripple.delivery.instances import Target
-from ripple.delivery.ports import free_ports
+from ripple.supervisor.loopback import free_ports
 from ripple.delivery.releases import make_release
 from ripple.delivery.repository import Repository
 from ripple.delivery.toolchain import Toolchain

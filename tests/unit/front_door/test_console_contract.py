@@ -84,6 +84,7 @@ def test_every_route_an_operator_needs_is_called_by_the_console() -> None:
     by_other_means = {
         ("GET", "/changes/{}/events"),  # feed.ts follows it
         ("POST", "/sign-in-links"),  # ./ripple up makes the link
+        ("POST", "/groups/{}/restart"),  # a page restarts one component at a time
         ("GET", "/applications/{}"),  # the list holds the same
         ("GET", "/config/{}"),  # so does this list
     }

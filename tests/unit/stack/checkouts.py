@@ -57,13 +57,13 @@ def make(root: Path, rows: list[dict[str, Any]]) -> Path:
 def generate(root: Path) -> None:
     """Write the generated files; nothing while the rows do not load."""
     from ripple.model.errors import Invalid
-    from ripple.stack.checkout import load_lock
+    from ripple.stack.vendorlock import load_lock
 
     try:
         found = load_map(root / "manifests")
     except Invalid:
         return
-    for name, text in documents(found, ROLES, load_lock(root)).items():
+    for name, text in documents(found, ROLES, load_lock(root / "manifests")).items():
         write_whole(root / name, text)
 
 

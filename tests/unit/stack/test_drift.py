@@ -9,20 +9,14 @@ import pytest
 from tests.unit.stack.checkouts import make, whole
 
 from ripple.model.component import ComponentState, ComponentStatus
-from ripple.model.system import LockedRoute, RouteKind, VendorLock
 from ripple.stack.drift import Installed, Instance, Level, Severity, Snapshot, compare
 from ripple.stack.rules import Finding
 from ripple.stack.systems import load_map
-
-LINUX = "linux-x86_64"
+from ripple.stack.vendorlock import LockFinding
 
 
 def component(name: str, state: ComponentState = ComponentState.READY, pid: int | None = 7) -> ComponentStatus:
     return ComponentStatus(id=name, name=name, version="1.0", state=state, pid=pid)
-
-
-def locked(version: str = "1.0") -> VendorLock:
-    return VendorLock(systems={"bus": {LINUX: (LockedRoute(route=RouteKind.PYPI, version=version, signer="x"),)}})
 
 
 @pytest.fixture
@@ -31,11 +25,9 @@ def agreed(tmp_path: Path) -> Snapshot:
     return Snapshot(
         map=load_map(make(tmp_path, whole()) / "manifests"),
         profile=("bus",),
-        platform=LINUX,
         findings=(),
-        lock=locked(),
-        digests={"bus": "d"},
-        installed={"bus": Installed("1.0", "d")},
+        lock=(),
+        installed={"bus": Installed("1.0", current=True)},
         instance=Instance((component("bus"),), current=True),
         environments={"shop": {"dev": "a", "qa": "a", "staging": "a", "prod": "a"}},
     )
@@ -54,8 +46,8 @@ def changes(agreed: Snapshot) -> dict[Level, Snapshot]:
     return {
         Level.DOCUMENT: replace(agreed, findings=(stale,)),
         Level.MANIFEST: replace(agreed, findings=(rule,)),
-        Level.LOCK: replace(agreed, lock=locked("0.9")),
-        Level.INSTALLED: replace(agreed, installed={"bus": Installed("1.0", "d", ("bin/bus",))}),
+        Level.LOCK: replace(agreed, lock=(LockFinding("bus", "is not locked", "./ripple lock update bus"),)),
+        Level.INSTALLED: replace(agreed, installed={"bus": Installed("1.0", current=True, changed=("bin/bus",))}),
         Level.RUNNING: replace(agreed, instance=Instance((down,), current=True)),
         Level.HEALTHY: replace(agreed, instance=Instance((ill,), current=True)),
         Level.ENVIRONMENT: replace(agreed, environments={"shop": {"dev": "b", "qa": "a", "prod": "a"}}),
@@ -73,9 +65,9 @@ def test_one_difference_is_reported_at_its_level_and_at_no_other(agreed: Snapsho
 def test_what_runs_from_other_manifests_and_what_no_layer_knows_are_warnings(agreed: Snapshot) -> None:
     old = replace(agreed, instance=Instance((component("bus"),), current=False))
     assert [(one.level, one.severity) for one in compare(old).findings] == [(Level.RUNNING, Severity.WARNING)]
-    extra = replace(agreed, installed={"gone": Installed("1.0", "d")})
+    extra = replace(agreed, installed={"gone": Installed("1.0", current=True)})
     assert [(one.level, one.severity) for one in compare(extra).findings] == [(Level.INSTALLED, Severity.WARNING)]
-    other = replace(agreed, installed={"bus": Installed("1.0", "another")})
+    other = replace(agreed, installed={"bus": Installed("1.0", current=False)})
     assert [(one.level, one.severity) for one in compare(other).findings] == [(Level.INSTALLED, Severity.WARNING)]
 
 

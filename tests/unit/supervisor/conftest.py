@@ -16,7 +16,7 @@ import anyio
 import pytest
 from ruamel.yaml import YAML
 
-from ripple.model.component import ComponentState, ComponentStatus, Status
+from ripple.model.component import Component, ComponentState, ComponentStatus, Probe, Status
 from ripple.model.paths import Home
 from ripple.supervisor import start
 from ripple.supervisor.client import SupervisorClient
@@ -62,11 +62,16 @@ class Instance:
         return self.root / name
 
     def write(self, *rows: dict[str, Any], profile: str = "small", **given: Any) -> None:
-        """Make the rows a profile."""
-        for row in rows:
-            self._dump(self.manifests / "components" / f"{row['id']}.yaml", row)
-        content = {"name": profile, "components": [row["id"] for row in rows], **given}
-        self._dump(self.manifests / "profiles" / f"{profile}.yaml", content)
+        """Make the rows a profile; a row's ``memory_mib`` is what its system states."""
+        layer = {"id": "1.9", "name": "Test", "purpose": "rows of a test"}
+        systems = [system(row) for row in rows]
+        self._dump(self.manifests / "components" / "09-test.yaml", {"layer": layer, "systems": systems})
+        self.profile(profile, *(row["id"] for row in rows), **given)
+
+    def profile(self, name: str, *components: str, **given: Any) -> None:
+        """A profile of rows that are written already."""
+        content = {"name": name, "components": list(components), **given}
+        self._dump(self.manifests / "profiles" / f"{name}.yaml", content)
 
     def up(self, *, ready: bool = True, profile: str = "small") -> Status:
         """Have the supervisor run; with ``ready`` wait for every component of it."""
@@ -113,6 +118,34 @@ class Instance:
     def _dump(path: Path, value: Any) -> None:
         with path.open("w") as file:
             YAML(typ="safe", pure=True).dump(value, file)
+
+
+def extra(instance: Instance, name: str, *options: str, **given: object) -> Component:
+    """A component added while the instance runs; it serves on a unix socket, as instances of applications do."""
+    folder = instance.folder(name)
+    folder.mkdir(exist_ok=True)
+    socket_path = folder / "s"
+    probe = Probe(kind="http", target=f"http+unix://{socket_path}|/healthz")
+    command = (sys.executable, "-I", "-S", str(SERVICE), str(socket_path), str(folder), *options)
+    row = {"id": name, "name": name, "command": command, "sockets": (str(socket_path),), "ready": probe, **given}
+    return Component.model_validate(row)
+
+
+def system(row: dict[str, Any]) -> dict[str, Any]:
+    """The system that runs as ``row``."""
+    given = {key: value for key, value in row.items() if key not in ("memory_mib", "name")}
+    return {
+        "id": row["id"],
+        "name": row.get("name", row["id"]),
+        "kind": "server",
+        "role": "r",
+        "status": "default",
+        "summary": "a row of a test",
+        "answers": {"owner": "nobody", "adoption": "first", "failure_modes": ["none"], "rollback": "take it out"},
+        "external": {"why": "made for this test", "covered_by": "nothing yet"},
+        "resources": {"memory_mib": row.get("memory_mib", 0)},
+        "run": given,
+    }
 
 
 def until(found: Callable[[], Any], what: str, seconds: float = 15) -> Any:

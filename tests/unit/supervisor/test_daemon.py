@@ -17,9 +17,9 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from tests.unit.supervisor.conftest import SERVICE, Instance, alive, until
+from tests.unit.supervisor.conftest import Instance, alive, extra, until
 
-from ripple.model.component import Component, ComponentState, Probe
+from ripple.model.component import Component, ComponentState
 from ripple.model.errors import Conflict, DeadlineExceeded, Invalid, NotFound, Refused, Unavailable
 from ripple.model.paths import Home
 from ripple.supervisor import start
@@ -29,17 +29,6 @@ from ripple.supervisor.lock import locked
 from ripple.supervisor.places import control_socket
 
 S = ComponentState
-
-
-def extra(instance: Instance, name: str, *options: str, **given: object) -> Component:
-    """A component added while the instance runs; it serves on a unix socket, as instances of applications do."""
-    folder = instance.folder(name)
-    folder.mkdir(exist_ok=True)
-    socket_path = folder / "s"
-    probe = Probe(kind="http", target=f"http+unix://{socket_path}|/healthz")
-    command = (sys.executable, "-I", "-S", str(SERVICE), str(socket_path), str(folder), *options)
-    row = {"id": name, "name": name, "command": command, "sockets": (str(socket_path),), "ready": probe, **given}
-    return Component.model_validate(row)
 
 
 @contextmanager

@@ -15,8 +15,19 @@ from ripple.model.paths import Home
 from ripple.supervisor import logfiles
 from ripple.supervisor.fingerprint import fingerprint
 from ripple.supervisor.journal import Journal, Started
+from ripple.supervisor.loopback import free_ports, is_taken
 from ripple.supervisor.places import prepare, write_whole
 from ripple.supervisor.ports import Ports
+
+
+def test_a_port_is_taken_while_somebody_listens_on_it() -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen()
+        port = one.getsockname()[1]
+        assert is_taken(port)
+    assert not is_taken(port)
+    assert port not in free_ports(20, avoid=[port])
 
 
 def component(name: str, *ports: str) -> Component:

@@ -8,78 +8,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.supervisor.world import PROBE, World, component
 
-from ripple.model.component import Component, ComponentState, Probe, Restart
+from ripple.model.component import ComponentState, Restart
 from ripple.supervisor import plan
-from ripple.supervisor.plan import Action, Unit, Verb
+from ripple.supervisor.plan import Unit, Verb
 
 S = ComponentState
-PROBE = Probe(kind="tcp", target="x:1", failures=3)
-
-
-def component(name: str, *requires: str, live: bool = True, restart: Restart | None = None) -> Component:
-    return Component(
-        id=name,
-        name=name,
-        command=("true",),
-        requires=requires,
-        startup_seconds=10,
-        stop_seconds=5,
-        ready=PROBE,
-        live=PROBE if live else None,
-        restart=restart or Restart(),
-    )
-
-
-class World:
-    """The units with a clock, and the processes there would be."""
-
-    def __init__(self, *components: Component) -> None:
-        self.now = 1000.0
-        self.units: dict[str, Unit] = {one.id: Unit(one, "v1") for one in components}
-        self.alive: set[str] = set()
-        self.log: list[tuple[Verb, str]] = []
-        self.step()
-
-    def step(self) -> list[Action]:
-        self.units, actions = plan.step(self.units, self.now)
-        for action in actions:
-            self.log.append((action.verb, action.id))
-            if action.verb is Verb.START:
-                assert action.id not in self.alive, "never two processes"
-                self.alive.add(action.id)
-            else:
-                assert action.id in self.alive, "only what runs is stopped"
-            assert action.reason
-        return actions
-
-    def wait(self, seconds: float) -> list[Action]:
-        self.now += seconds
-        return self.step()
-
-    def ready(self, name: str, failure: str = "") -> None:
-        self.units[name] = plan.seen_ready(self.units[name], self.now, failure)
-        self.step()
-
-    def live(self, name: str, failure: str = "") -> None:
-        self.units[name] = plan.seen_live(self.units[name], failure)
-        self.step()
-
-    def exit(self, name: str, code: int | None = 1, jitter: float = 0.0) -> None:
-        self.alive.discard(name)
-        self.units[name] = plan.exited(self.units[name], self.now, code, jitter)
-        self.step()
-
-    def restart(self, name: str) -> None:
-        self.units[name] = plan.restart_asked(self.units[name])
-        self.step()
-
-    def down(self) -> None:
-        self.units = {name: plan.unwanted(unit) for name, unit in self.units.items()}
-        self.step()
-
-    def state(self, name: str = "a") -> ComponentState:
-        return self.units[name].state
 
 
 def test_what_is_required_must_be_ready_first() -> None:
@@ -105,18 +40,6 @@ def test_what_waits_by_itself_starts_at_once_and_still_stops_first() -> None:
     assert world.log[-1] == (Verb.STOP, "a")
 
 
-def test_a_late_dependent_starts_after_a_transient_loss() -> None:
-    world = World(component("a"), component("b"), component("c", "a", "b"))
-    world.ready("a")
-    world.exit("a")
-    world.ready("b")
-    assert world.state("c") is S.WAITING
-    assert plan.waits_for(world.units["c"], world.units) == ["a"]
-    world.wait(1)
-    world.ready("a")
-    assert world.log[-1] == (Verb.START, "c")
-
-
 def test_what_runs_goes_on_when_what_it_requires_is_lost() -> None:
     world = World(component("a"), component("b", "a"))
     world.ready("a")
@@ -126,33 +49,6 @@ def test_what_runs_goes_on_when_what_it_requires_is_lost() -> None:
     assert world.alive == {"b"}
 
 
-def test_a_ready_probe_that_never_passes_leads_to_restarts_not_to_the_end() -> None:
-    world = World(component("a"))
-    for round_ in range(1, 30):
-        world.ready("a", "connection refused")
-        world.wait(10)
-        assert world.log[-1] == (Verb.STOP, "a")
-        assert "not ready within 10 s: connection refused" in world.units["a"].reason
-        world.exit("a", -15)
-        assert world.state() is S.BACKOFF
-        world.wait(10)
-        assert world.state() is S.STARTING
-        assert world.units["a"].restarts == round_
-    world.ready("a")
-    assert world.state() is S.READY
-
-
-def test_starting_has_a_limit_of_its_own_that_live_probes_do_not_touch() -> None:
-    world = World(component("a"))
-    for _ in range(20):
-        world.live("a", "refused")
-    assert world.state() is S.STARTING
-    world.wait(9.9)
-    assert world.state() is S.STARTING
-    world.wait(0.2)
-    assert world.state() is S.STOPPING
-
-
 def test_a_slow_start_is_measured_from_the_start_to_the_first_pass() -> None:
     world = World(component("a"))
     world.wait(2.5)
@@ -160,22 +56,6 @@ def test_a_slow_start_is_measured_from_the_start_to_the_first_pass() -> None:
     world.wait(50)
     world.ready("a")
     assert world.units["a"].ready_seconds == 2.5
-
-
-def test_ready_that_is_lost_is_seen_and_comes_back_without_a_restart() -> None:
-    world = World(component("a"))
-    world.ready("a")
-    world.ready("a", "answered 503")
-    world.ready("a", "answered 503")
-    assert world.state() is S.READY, "two misses are not three"
-    world.ready("a", "answered 503")
-    assert world.state() is S.UNREADY
-    assert "answered 503" in world.units["a"].reason
-    world.wait(1000)
-    assert world.state() is S.UNREADY
-    world.ready("a")
-    assert (world.state(), world.units["a"].reason) == (S.READY, "")
-    assert world.log == [(Verb.START, "a")]
 
 
 def test_misses_only_count_in_a_row() -> None:
@@ -192,20 +72,6 @@ def test_misses_only_count_in_a_row() -> None:
     assert world.log == [(Verb.START, "a")]
 
 
-def test_a_failing_live_probe_restarts_once() -> None:
-    world = World(component("a"))
-    world.ready("a")
-    for _ in range(12):
-        world.live("a", "no answer")
-    assert world.log == [(Verb.START, "a"), (Verb.STOP, "a")]
-    assert "no answer" in world.units["a"].reason
-    world.exit("a", 0)
-    assert world.state() is S.BACKOFF
-    world.wait(1)
-    assert world.log[2:] == [(Verb.START, "a")]
-    assert world.units["a"].restarts == 1
-
-
 def test_a_restart_asked_for_twice_is_one_restart_and_no_failure() -> None:
     world = World(component("a"))
     world.ready("a")
@@ -217,14 +83,6 @@ def test_a_restart_asked_for_twice_is_one_restart_and_no_failure() -> None:
     world.exit("a", 0)
     assert world.units["a"].failures == ()
     assert world.state() is S.STARTING
-
-
-def test_a_restart_asked_for_while_it_waits_starts_nothing_twice() -> None:
-    world = World(component("a"), component("b", "a"))
-    world.restart("b")
-    assert world.state("b") is S.WAITING
-    world.ready("a")
-    assert [entry for entry in world.log if entry[1] == "b"] == [(Verb.START, "b")]
 
 
 def test_a_restart_asked_for_in_backoff_starts_at_once() -> None:
@@ -327,7 +185,7 @@ def test_what_does_not_stop_in_time_is_killed_once() -> None:
 def test_another_specification_replaces_the_process_after_it_is_gone() -> None:
     world = World(component("a"))
     world.ready("a")
-    world.units["a"] = plan.applied(world.units["a"], component("a"), "v2")
+    world.units["a"] = plan.applied(world.units["a"], component("a"), "v2", world.now)
     world.step()
     assert world.state() is S.STOPPING, "nobody may take the old one for the new one"
     world.exit("a", 0)
@@ -338,12 +196,12 @@ def test_another_specification_replaces_the_process_after_it_is_gone() -> None:
 def test_the_same_specification_leaves_what_runs_alone_and_tries_anew_what_rests() -> None:
     world = World(component("a", restart=Restart(give_up_after=0)))
     world.ready("a")
-    world.units["a"] = plan.applied(world.units["a"], component("a"), "v1")
+    world.units["a"] = plan.applied(world.units["a"], component("a"), "v1", world.now)
     assert world.step() == []
     world.units["a"] = replace(world.units["a"], component=component("a", restart=Restart(give_up_after=0)))
     world.exit("a")
     assert world.state() is S.GAVE_UP
-    world.units["a"] = plan.applied(world.units["a"], component("a"), "v1")
+    world.units["a"] = plan.applied(world.units["a"], component("a"), "v1", world.now)
     world.step()
     assert world.state() is S.STARTING
 
@@ -371,7 +229,7 @@ def test_without_a_ready_probe_it_is_ready_once_it_runs() -> None:
     assert plan.next_deadline([world.units["a"]]) is None
 
 
-EVENTS = ("ready", "unready", "alive", "dead", "exit", "restart", "wait", "replace")
+EVENTS = ("started", "ready", "unready", "alive", "dead", "exit", "restart", "all", "stop", "wait", "replace")
 
 
 @settings(max_examples=150, deadline=None)
@@ -386,6 +244,7 @@ def test_in_any_order_of_events_there_is_one_process_each_and_everything_heals_a
 ) -> None:
     rules = Restart(give_up_after=give_up_after)
     parts = [component(*words.split(), restart=rules) for words in ("a", "b a", "c a", "d b c")]
+    parts[0] = parts[0].model_copy(update={"cascade": True, "startup": PROBE})
     world = World(*parts)
     for number, (kind, name, amount) in enumerate(events):
         play(world, kind, name, amount, number)
@@ -406,6 +265,12 @@ def play(world: World, kind: str, name: str, amount: float, number: int) -> None
     match kind:
         case "ready" | "unready":
             world.ready(name, "" if kind == "ready" else "broken")
+        case "started":
+            world.started(name)
+        case "all":
+            world.restart(*world.units)
+        case "stop":
+            world.stop(name)
         case "alive" | "dead":
             world.live(name, "" if kind == "alive" else "broken")
         case "exit":
@@ -415,7 +280,7 @@ def play(world: World, kind: str, name: str, amount: float, number: int) -> None
             world.restart(name)
         case "replace":
             unit = world.units[name]
-            world.units[name] = plan.applied(unit, unit.component, f"v{number}")
+            world.units[name] = plan.applied(unit, unit.component, f"v{number}", world.now)
             world.step()
         case _:
             world.wait(amount)
@@ -429,6 +294,8 @@ def heal(world: World) -> None:
                 world.restart(name)
             if world.state(name) is S.STOPPING:
                 world.exit(name, 0)
+            world.want(name)
+            world.started(name)
             world.ready(name)
             world.live(name)
         world.wait(3)

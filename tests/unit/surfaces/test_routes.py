@@ -30,6 +30,15 @@ ABOUT_THE_MACHINE = {
     "bench": "measures a checkout",
     "test": "checks a checkout",
     "requirements": "reads a checkout's ledger",
+    "verify": "proves the systems of a checkout on this machine",
+    **{
+        f"component {verb}": "looks after the systems in this machine's prefix, with or without an instance"
+        for verb in ("detect", "fix", "info", "install", "remove", "verify")
+    },
+    "lock": "compares files of a checkout",
+    "lock update": "changes a file of a checkout",
+    "bundle create": "fills a folder of this machine",
+    "bundle check": "reads a folder of this machine",
 }
 ASKS_THE_SUPERVISOR = {"status": ("GET", "/status"), "logs": ("GET", "/components/{}/logs")}
 """They work while the API is away; in the console the same is behind a route."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ripple.changes import stack
 from ripple.changes.activities import Activities, StepContext, StepFunction, TaskFunction
 from ripple.changes.flow import StepCall, StepResult
+from ripple.changes.phases import running
+from ripple.changes.phases import runs as phase_runs
 from ripple.changes.steps import admission, ending, gating, promotion, proposing, recording, reducing, trying
 from ripple.changes.steps.rooms import Rooms
 from ripple.model.change import StepName
@@ -29,6 +32,8 @@ TASKS: Mapping[str, Any] = {
     "finish": ending.finish,
     "adopt": ending.adopt,
     "take_back": ending.take_back,
+    phase_runs.TASK: running.run_phases,
+    stack.TASK: stack.repair,
 }
 
 

@@ -37,13 +37,16 @@ OPTIONAL = {
 }
 
 
-async def examine(home: Home) -> list[dict[str, Any]]:
-    """Rows of name, ok, needed, found and fix. Nothing needed is missing when every needed row is ok."""
+async def examine(home: Home, deep: bool = False) -> list[dict[str, Any]]:
+    """Rows of name, ok, needed, found and fix. Nothing needed is missing when every needed row is ok.
+
+    With ``deep`` what runs is asked whether it does its work, by the deep probes of its rows.
+    """
     rows = [_row("python", sys.version_info >= (3, 11), sys.version.split()[0], "install Python 3.11 or newer")]
     rows += [await _program(name, *asked) for name, asked in NEEDED.items()]
     rows += [await _sandbox(), _console(), _home(home), _disk(home), await _instance(home)]
     rows += [_optional(names, fix) for names, fix in OPTIONAL.items()]
-    return rows
+    return [*rows, *(await _deep(home))] if deep else rows
 
 
 async def _program(name: str, arguments: tuple[str, ...], fix: str) -> dict[str, Any]:
@@ -109,6 +112,18 @@ async def _instance(home: Home) -> dict[str, Any]:
     down = [component.id for component in status.components if component.state != "ready"]
     found = f"{', '.join(down)} not ready" if down else f"{len(status.components)} systems ready at {status.url}"
     return _row("instance", not down, found, "./ripple status says why")
+
+
+async def _deep(home: Home) -> list[dict[str, Any]]:
+    """One row for each component with a deep probe; none where nothing runs."""
+    try:
+        found = await SupervisorClient(home).deep()
+    except Unavailable:
+        return []
+    return [
+        _row(f"deep {name}", not failure, failure or "it does its work", f"./ripple logs {name} says why")
+        for name, failure in found.items()
+    ]
 
 
 def _optional(names: tuple[str, ...], fix: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from ripple.model.component import ComponentStatus, Status
+from ripple.model.component import ComponentState, ComponentStatus, Status
 from ripple.model.errors import DeadlineExceeded, RippleError, Unavailable
 from ripple.model.paths import Home
 from ripple.stack.settings import choices_of, save_choices
@@ -25,14 +25,22 @@ def up(
     models: Annotated[bool, typer.Option(help="Fetch and serve the default model.")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until everything must be ready.")] = 120,
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE; see config list.")] = None,
+    group: Annotated[str, typer.Option(help="Only start a group again that was stopped.")] = "",
     json: Json = False,
 ) -> None:
     """Start everything, wait until it is ready, and print the link that signs you in."""
     home = Home.of()
+    if group:
+        _start_group(home, group, timeout, as_json=json)
+        return
     began = time.monotonic()
     ran = _runs(home)
+    chosen = start.fitting(home, profile)
+    if chosen.notice:
+        people.print(chosen.notice, markup=False, highlight=False)
+    profile = chosen.stack.profile.name
     changed = save_choices(home.choices, choices_of(profile, settings or []))
-    start.ensure_running(home, profile)
+    start.ensure_running(home, profile, chosen=chosen)
     if ran and changed:
         for component in ("worker", "api"):
             anyio.run(SupervisorClient(home).restart, component)
@@ -77,17 +85,32 @@ def logs(
         people.print(text, markup=False, highlight=False)
 
 
-def restart(component: str, json: Json = False) -> None:
-    """Restart one component."""
-    Api(Home.of()).post(f"/api/components/{component}/restart")
+def restart(
+    component: str,
+    group: Annotated[
+        bool, typer.Option("--group", help="COMPONENT is a group: restart all that is in it.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Restart one component, or with --group a whole group, each after what it requires."""
+    Api(Home.of()).post(f"/api/{'groups' if group else 'components'}/{component}/restart")
     if json:
-        show_json({"component": component})
+        show_json({"group" if group else "component": component})
     else:
         people.print(f"{component} is being restarted; ./ripple status shows when it is ready")
 
 
-def down(json: Json = False) -> None:
+def down(
+    group: Annotated[str, typer.Option(help="Only stop this group, until ./ripple up.")] = "", json: Json = False
+) -> None:
     """Stop everything in order; nothing is lost."""
+    if group:
+        anyio.run(SupervisorClient(Home.of()).stop, group)
+        if json:
+            show_json({"stopped": True, "group": group})
+        else:
+            people.print(f"{group} is stopped; ./ripple up --group {group} starts it again")
+        return
     with progress.status("stopping"):
         start.stop(Home.of())
     if json:
@@ -96,11 +119,14 @@ def down(json: Json = False) -> None:
         people.print("Everything is stopped. ./ripple up starts it again where it was.")
 
 
-def doctor(json: Json = False) -> None:
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Also ask what runs whether it does its work.")] = False,
+    json: Json = False,
+) -> None:
     """What this machine offers and lacks; exit status 1 when something needed is missing."""
     from ripple.surfaces.cli.doctor import examine
 
-    findings = anyio.run(examine, Home.of())
+    findings = anyio.run(examine, Home.of(), deep)
     if json:
         show_json({"ok": _enough(findings), "findings": findings})
     else:
@@ -145,6 +171,24 @@ def _wait_until_ready(home: Home, timeout: float) -> Status:
             line.update(f"starting: {', '.join(waiting)}")
             time.sleep(POLL_SECONDS)
     raise DeadlineExceeded(f"not everything is ready after {timeout:.0f} s; ./ripple status says what is missing")
+
+
+def _start_group(home: Home, group: str, timeout: float, *, as_json: bool) -> None:
+    """Start a group that was stopped and wait until it is ready."""
+
+    async def started() -> list[str]:
+        client = SupervisorClient(home)
+        await client.start(group)
+        names = [one.id for one in (await client.status()).components if one.group == group]
+        await client.wait(names, ComponentState.READY, timeout)
+        return names
+
+    with progress.status(f"starting {group}"):
+        names = anyio.run(started)
+    if as_json:
+        show_json({"group": group, "components": names})
+    else:
+        people.print(f"{group} is ready: {', '.join(names)}", markup=False, highlight=False)
 
 
 def _runs(home: Home) -> bool:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ripple.model.paths import Home
-from ripple.surfaces.cli import change, instance, stack, voters
+from ripple.surfaces.cli import bundle, change, component, instance, lock, phases, stack, verify, voters
 from ripple.surfaces.cli.client import Api
+from ripple.surfaces.cli.drift import drift
 from ripple.surfaces.cli.output import Json, people, show_json, table
 from ripple.surfaces.cli.waiting import wait_for_application
 
@@ -26,6 +27,12 @@ program.add_typer(voters.models, name="models")
 program.add_typer(audit, name="audit")
 program.add_typer(config, name="config")
 program.add_typer(stack.program, name="stack")
+program.add_typer(phases.program, name="phases")
+program.command()(drift)
+program.add_typer(component.program, name="component")
+program.add_typer(lock.program, name="lock")
+program.add_typer(bundle.program, name="bundle")
+program.command("verify")(verify.verify)
 for verb in (instance.up, instance.status, instance.logs, instance.restart, instance.down, instance.doctor):
     program.command()(verb)
 

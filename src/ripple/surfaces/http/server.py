@@ -16,7 +16,7 @@ from ripple import __version__
 from ripple.app import App
 from ripple.model.errors import Invalid, RippleError
 from ripple.planes import telemetry
-from ripple.surfaces.http import changes, identity, system, voters
+from ripple.surfaces.http import changes, identity, stack, system, voters
 from ripple.surfaces.http.guard import HEADERS, Guard, error_response
 
 NAMES = {400: "invalid", 404: "not_found", 405: "invalid"}
@@ -41,7 +41,7 @@ def create(compose: Callable[[], Awaitable[App]], console: Path) -> FastAPI:
     server.add_exception_handler(UnicodeEncodeError, _half_a_character)
     server.add_exception_handler(Exception, _unexpected)
     server.add_exception_handler(RequestValidationError, _invalid_request)
-    for router in (identity.router, changes.router, system.router, voters.router):
+    for router in (identity.router, changes.router, system.router, voters.router, stack.router):
         server.include_router(router, prefix="/api")
     server.add_api_route("/healthz", _healthz, include_in_schema=False)
     server.add_api_route("/readyz", _readyz, include_in_schema=False)

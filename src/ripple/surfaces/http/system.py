@@ -28,6 +28,13 @@ async def restart(component: str, who: Asking, app: Composed) -> None:
         await app.supervisor.restart(component)
 
 
+@router.post("/groups/{group}/restart", status_code=202)
+async def restart_group(group: str, who: Asking, app: Composed) -> None:
+    """Restart every component of a group, each after what it requires."""
+    async with app.governor.act(who, "component.restart", f"group/{group}", data={}):
+        await app.supervisor.restart_group(group)
+
+
 @router.get("/components/{component}/logs")
 async def logs(
     component: str, who: Asking, app: Composed, lines: Annotated[int, Query(ge=1, le=5000)] = 200

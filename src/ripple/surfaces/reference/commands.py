@@ -16,7 +16,8 @@ INTRODUCTION = """# Command line
 
 Every verb is `./ripple VERB`; `--help` behind any of them shows what stands here. A verb with `--json` writes one
 JSON document on standard output; progress and errors go to standard error. The exit status is 0, or 1 with a
-reason, or 2 when the command line was not understood. The documents are in [contracts](../contracts.md).
+reason, or 2 when the command line was not understood, and for verbs that compare when something differs. The
+documents are in [contracts](../contracts.md).
 """
 
 
@@ -39,6 +40,8 @@ def parse(words: Sequence[str]) -> None:
     command = _command()
     rest = list(words)
     while hasattr(command, "commands"):
+        if command.invoke_without_command and (not rest or rest[0].startswith("-")):
+            break
         if not rest or rest[0] not in command.commands:
             raise LookupError(f"./ripple {' '.join(words)}: no such verb; there are {', '.join(command.commands)}")
         command = command.commands[rest.pop(0)]
@@ -55,6 +58,8 @@ def _walk(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...]
     if not hasattr(command, "commands"):
         yield path, command
         return
+    if command.invoke_without_command:
+        yield path, command
     for name, inner in command.commands.items():
         yield from _walk((*path, name), inner)
 

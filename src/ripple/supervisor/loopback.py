@@ -1,4 +1,4 @@
-"""Loopback ports of the edge's listeners: handed out by the kernel, and looked at before they are counted on.
+"""Loopback ports: handed out by the kernel, and looked at before they are counted on.
 
 Only the standard library is needed, for this is a part of what Caddy's start waits for.
 """
@@ -32,9 +32,9 @@ def free_ports(count: int, avoid: Collection[int] = ()) -> list[int]:
 
 
 def is_taken(port: int) -> bool:
-    """Whether somebody listens on the loopback port, so that Caddy could not."""
+    """Whether somebody listens on the loopback port, so that no server of ours could."""
     with socket.socket() as one:
-        # Caddy sets it too: connections of the last run that linger do not make a port taken.
+        # Servers set it too: connections of the last run that linger do not make a port taken.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Ports of the edge, and what Caddy's saved configuration is spared when one is taken."""
+"""What Caddy's saved configuration is spared when a port is taken."""
 
 from __future__ import annotations
 
@@ -13,20 +13,11 @@ import pytest
 
 from ripple.delivery.edge import Route, render
 from ripple.delivery.edge_start import spare, without_taken
-from ripple.delivery.ports import free_ports, is_taken
+from ripple.supervisor.loopback import free_ports
 
 
 def config(*ports: int) -> dict[str, Any]:
     return render([Route(f"shop-{port}", "dev", port) for port in ports], Path("/s"), Path("/l"))
-
-
-def test_a_port_is_taken_while_somebody_listens_on_it() -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        one.listen()
-        port = one.getsockname()[1]
-        assert is_taken(port)
-    assert not is_taken(port)
 
 
 def test_only_listeners_on_taken_ports_are_left_out() -> None:

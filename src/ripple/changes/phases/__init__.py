@@ -1,0 +1,1 @@
+"""The phases of building a whole system (Spec, diagram), run as one durable task."""

@@ -1,0 +1,151 @@
+"""Runs of the phases: what each task saw, kept as objects, and a signed statement per phase that passed.
+
+- One run at a time; asking again while one runs follows that one.
+- Every task's result is kept before the next starts, so a run that was cut short goes on behind it.
+- A phase's statement is about the digest of the manifests it was passed with: other manifests, no evidence.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ripple.changes.flow import StepCall
+from ripple.changes.journal import now
+from ripple.changes.service import Flows
+from ripple.governance.evidence import sign_statement, verify_envelope
+from ripple.governance.governor import Governor
+from ripple.governance.keys import NodeKey
+from ripple.model.errors import NotFound, Refused, RippleError
+from ripple.model.governance import Principal
+from ripple.planes.objects import Objects
+from ripple.stack.phases import Plan
+
+TASK = "phases"
+PREDICATE = "urn:ripple:predicate:phase:v1"
+CURRENT = "phases/current.json"
+RUNNING, PASSED, FAILED, BLOCKED, WAITING = "running", "passed", "failed", "blocked", "waiting"
+
+
+@dataclass
+class Seen:
+    """What became of one task."""
+
+    state: str
+    reasons: list[str] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the phases from ``first`` to ``last``."""
+
+    id: str
+    first: str
+    last: str
+    principal: str
+    started_at: str
+    state: str = RUNNING
+    ended_at: str = ""
+
+
+class Runs:
+    """What is kept of the runs."""
+
+    def __init__(self, objects: Objects, key: NodeKey) -> None:
+        self._objects = objects
+        self._key = key
+
+    async def current(self) -> Run | None:
+        """The newest run."""
+        found = await self._read(CURRENT)
+        return Run(**found) if found else None
+
+    async def put(self, run: Run) -> None:
+        """Keep a run as the newest."""
+        await self._write(CURRENT, asdict(run))
+
+    async def seen(self, run: Run, task: str) -> Seen | None:
+        """What became of a task of the run; None while nobody has begun it."""
+        found = await self._read(f"phases/{run.id}/{task}.json")
+        return Seen(**found) if found else None
+
+    async def keep(self, run: Run, task: str, seen: Seen) -> None:
+        """Keep what became of a task."""
+        await self._write(f"phases/{run.id}/{task}.json", asdict(seen))
+
+    async def attest(self, phase: str, manifests: str, found: Mapping[str, Any]) -> None:
+        """Sign that ``phase`` passed with the manifests of that digest (``sha256:…``)."""
+        envelope = sign_statement(self._key, "manifests", manifests, PREDICATE, {"phase": phase, **found})
+        await self._write(f"phases/evidence/{phase}.json", envelope)
+
+    async def proof(self, phase: str, manifests: str) -> Mapping[str, Any]:
+        """What was attested of ``phase`` with these manifests.
+
+        Raises:
+            Refused: nothing was, for other manifests, or by nobody this node knows.
+        """
+        envelope = await self._read(f"phases/evidence/{phase}.json")
+        if envelope is None:
+            raise Refused(f"{phase} has left no evidence; ./ripple phases run --to {phase}")
+        try:
+            statement = verify_envelope(envelope, self._key.public_pem, subject=manifests)
+        except RippleError as error:
+            raise Refused(f"the evidence of {phase} does not hold for these manifests: {error}") from error
+        predicate: Mapping[str, Any] = statement["predicate"]
+        if statement["predicateType"] != PREDICATE or predicate.get("phase") != phase:
+            raise Refused(f"the statement kept for {phase} speaks of something else")
+        return predicate
+
+    async def _read(self, key: str) -> Any:
+        try:
+            return json.loads(await self._objects.get(key))
+        except NotFound:
+            return None
+
+    async def _write(self, key: str, value: Any) -> None:
+        await self._objects.put(key, json.dumps(value, ensure_ascii=False).encode())
+
+
+class Phases:
+    """The operator's verbs on the phases."""
+
+    def __init__(self, governor: Governor, runs: Runs, flows: Flows, plan: Plan) -> None:
+        self._governor = governor
+        self._runs = runs
+        self._flows = flows
+        self._plan = plan
+
+    async def run(self, principal: Principal, first: str, last: str) -> dict[str, Any]:
+        """Start a run, or follow the one that runs; returns it as :meth:`shown` does."""
+        self._plan.part(first, last)
+        async with self._governor.act(principal, "phases.run", f"phases/{first}-{last}", data={}):
+            run = await self._runs.current()
+            if run is None or run.state != RUNNING:
+                run = Run(secrets.token_hex(6), first, last, principal.id, now())
+                await self._runs.put(run)
+            await self._flows.start_task(f"phases-{run.id}", TASK, StepCall(run.id))
+        return await self._shown(run)
+
+    async def shown(self, principal: Principal) -> dict[str, Any]:
+        """The newest run and its tasks; before the first one, the plan alone."""
+        async with self._governor.act(principal, "system.read", "phases", data={}):
+            return await self._shown(await self._runs.current())
+
+    async def _shown(self, run: Run | None) -> dict[str, Any]:
+        tasks = self._plan.part(run.first, run.last) if run else self._plan.tasks
+        rows = []
+        for task in tasks:
+            seen = await self._runs.seen(run, task.id) if run else None
+            named = {"id": task.id, "phase": task.phase, "title": task.title, "needs": list(task.needs)}
+            rows.append({**named, **asdict(seen or Seen(WAITING))})
+        return {
+            "run": asdict(run) if run else None,
+            "phases": [{"id": one.id, "title": one.title, "what": one.what} for one in self._plan.phases],
+            "tasks": rows,
+        }

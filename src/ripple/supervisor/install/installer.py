@@ -1,0 +1,255 @@
+"""Installing a system from the lock, and saying for every route that did not work exactly why.
+
+- The routes of a row are tried in order; the first that works makes the tree. A second call finds it.
+- All that is fetched goes through the cache; a tree is made from the cache alone.
+- Two processes that install the same system wait for each other; the second finds what the first has made.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+from ripple.model.digest import digest_json
+from ripple.model.errors import NotFound, RippleError, Unavailable
+from ripple.model.system import LockedRoute, Route, RouteKind, System, VendorLock, this_platform
+from ripple.stack.vendorlock import is_locked, pairs
+from ripple.supervisor.install.archives import ElsewhereWay, MavenWay, UrlWay
+from ripple.supervisor.install.cache import Downloads, held
+from ripple.supervisor.install.crates import CratesWay
+from ripple.supervisor.install.debian import DebianWay
+from ripple.supervisor.install.go import GoWay
+from ripple.supervisor.install.npm import NpmWay
+from ripple.supervisor.install.prefix import Prefix, Tree
+from ripple.supervisor.install.pypi import PypiWay
+from ripple.supervisor.install.ways import Room, Way
+
+_HOST = re.compile(r"https?://(?!(?:127\.0\.0\.1|localhost|\[::1\]))[^/\s\"'`)]+")
+_BARE_HOST = re.compile(
+    r"\b(?:[\w-]+\.)*(?:crates\.io|(?:proxy|sum)\.golang\.org|pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|docker\.io|ghcr\.io)\b"
+)
+LEFT_SECONDS = 86_400.0
+LAYOUT = 1
+"""Part of every tree's key: raised when a tree is laid out in another way."""
+Progress = Callable[[str, int, int | None], None]
+WAYS: dict[RouteKind, Way] = {
+    RouteKind.PYPI: PypiWay(),
+    RouteKind.NPM: NpmWay(),
+    RouteKind.DEBIAN: DebianWay(),
+    RouteKind.GO: GoWay(),
+    RouteKind.CRATES: CratesWay(),
+    RouteKind.MAVEN: MavenWay(),
+    RouteKind.URL: UrlWay(),
+    RouteKind.OCI: ElsewhereWay("an image is started by a container engine; none is pulled into the prefix"),
+    RouteKind.NIX: ElsewhereWay("a package of Nix lives in a Nix store; none is copied into the prefix"),
+}
+
+
+class NotObtainable(Unavailable):
+    """No route of a system works here; ``attempts`` holds each route with its exact error."""
+
+    code = "not_obtainable"
+    retryable = False
+
+    def __init__(self, system: str, attempts: Sequence[str]) -> None:
+        self.attempts = tuple(attempts)
+        super().__init__(f"{system} is not obtainable here: {'; '.join(attempts) or 'its row names no route'}")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What locking a system found: the routes that work, and the errors of those that do not."""
+
+    routes: tuple[LockedRoute, ...]
+    attempts: tuple[str, ...]
+
+
+class Installer:
+    """Installs into ``prefix`` what ``lock`` says; ``assets`` is a bundle that replaces the network."""
+
+    def __init__(
+        self, prefix: Path, lock: VendorLock, *, assets: Path | None = None, progress: Progress | None = None
+    ) -> None:
+        self.prefix, self._lock = Prefix(prefix), lock
+        self.downloads = Downloads(self.prefix.cache, progress or (lambda *_: None), assets)
+        self._platform = this_platform()
+
+    async def install(self, system: System) -> Tree:
+        """The system's tree, made unless it is there. Idempotent.
+
+        Raises:
+            NotFound: the lock does not know the system (code ``not_locked``).
+            NotObtainable: no route works.
+        """
+        if found := self.installed(system):
+            return found
+        self._need_locked(system)
+        async with held(self.prefix.lock_file(system.id)):
+            if found := self.installed(system):
+                return found
+            return await self._install(system)
+
+    def installed(self, system: System) -> Tree | None:
+        """The system's tree as the lock says it must be, if it is there; reads receipts only."""
+        for route, locked in self._locked(system):
+            if found := self.prefix.read(self._folder(system, route, locked)):
+                return found
+        return None
+
+    async def verify(self, system: System) -> list[str]:
+        """What of the installed tree is not as it was installed; empty if it is whole.
+
+        Raises:
+            NotFound: it is not installed.
+        """
+        tree = self.installed(system)
+        if tree is None:
+            raise NotFound(f"{system.id} is not installed; ./ripple component install {system.id}")
+        return await anyio.to_thread.run_sync(self.prefix.differences, tree)
+
+    async def fix(self, system: System) -> tuple[Tree, list[str]]:
+        """The system's whole tree, made again if anything of it differs; and what differed."""
+        tree = self.installed(system)
+        if tree is None:
+            return await self.install(system), ["it was not installed"]
+        different = await self.verify(system)
+        if different:
+            async with held(self.prefix.lock_file(system.id)):
+                return await self._install(system), different
+        return tree, []
+
+    async def remove(self, system: str) -> list[Tree]:
+        """Remove every tree of a system; what is in the cache stays. Returns what was there."""
+        async with held(self.prefix.lock_file(system)):
+            trees = self.prefix.trees(system)
+            for tree in trees:
+                await anyio.to_thread.run_sync(self.prefix.forget, tree.root)
+        return trees
+
+    async def resolve(self, system: System) -> Resolved:
+        """Resolve every route of the system for this platform and fetch its files. Changes no tree and no lock."""
+        routes, attempts = [], []
+        for pair in pairs(system, VendorLock(), self._platform):
+            self.downloads.tell(f"locking {system.id}: {pair.route.kind.value} {pair.route.package}", 0, None)
+            async with self._room() as room:
+                try:
+                    routes.append(await WAYS[pair.route.kind].lock(pair.route, room))
+                except RippleError as error:
+                    attempts.append(attempt(pair.route, error))
+        return Resolved(tuple(routes), tuple(attempts))
+
+    async def bring(self, system: System) -> list[tuple[Route, LockedRoute]]:
+        """Have everything in the cache that the system's first working route needs, as a bundle does."""
+        attempts = []
+        self._need_locked(system)
+        for route, locked in self._locked(system):
+            async with self._room() as room:
+                try:
+                    await WAYS[route.kind].bring(route, locked, room)
+                except RippleError as error:
+                    attempts.append(attempt(route, error))
+                    continue
+                return [(route, locked)]
+        raise NotObtainable(system.id, attempts)
+
+    def _need_locked(self, system: System) -> None:
+        if system.routes and not is_locked(system, self._lock, self._platform):
+            raise NotFound(
+                f"{system.id} is not in the lock for {self._platform}; ./ripple lock update {system.id}",
+                code="not_locked",
+            )
+
+    def _locked(self, system: System) -> list[tuple[Route, LockedRoute]]:
+        found = pairs(system, self._lock, self._platform)
+        return [(pair.route, pair.locked) for pair in found if pair.locked is not None]
+
+    def _folder(self, system: System, route: Route, locked: LockedRoute) -> Path:
+        facts = {
+            "layout": LAYOUT,
+            "route": route.model_dump(mode="json"),
+            "locked": locked.model_dump(mode="json"),
+        }
+        return self.prefix.folder(system.id, locked.version, digest_json(facts).removeprefix("sha256:"))
+
+    async def _install(self, system: System) -> Tree:
+        attempts = []
+        for pair in pairs(system, self._lock, self._platform):
+            try:
+                if pair.locked is not None:
+                    return await self._lay(system, pair.route, pair.locked)
+            except RippleError as error:
+                attempts.append(attempt(pair.route, error))
+            else:
+                attempts.append(await self._explain(pair.route, pair.why))
+        raise NotObtainable(system.id, attempts)
+
+    async def _lay(self, system: System, route: Route, locked: LockedRoute) -> Tree:
+        folder = self._folder(system, route, locked)
+        way, began = WAYS[route.kind], time.monotonic()
+        async with self._room() as room:
+            await way.bring(route, locked, room)
+        await anyio.to_thread.run_sync(self.prefix.forget, folder)
+        folder.mkdir(parents=True)
+        self.downloads.tell(f"installing {system.id} {locked.version}", 0, None)
+        try:
+            async with self._room() as room:
+                python = await way.lay(route, locked, room, folder)
+            await anyio.to_thread.run_sync(lambda: (folder / "bin").mkdir(exist_ok=True))
+            tree = Tree(system.id, locked.version, route.kind, folder, python)
+            facts = {"package": route.package, "platform": self._platform, "seconds": time.monotonic() - began}
+            return await anyio.to_thread.run_sync(self.prefix.finish, tree, facts)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self.prefix.forget, folder)
+            raise
+
+    async def _explain(self, route: Route, why: str) -> str:
+        """Why a route that is not locked does not work: its error now, which the lock cannot hold."""
+        if self.downloads.offline:
+            return attempt(route, Unavailable(f"{why}, and there is no network"))
+        async with self._room() as room:
+            try:
+                await WAYS[route.kind].lock(route, room)
+            except RippleError as error:
+                return attempt(route, error)
+        return attempt(route, Unavailable(f"{why}, but it can be had now; ./ripple lock update"))
+
+    @asynccontextmanager
+    async def _room(self) -> AsyncIterator[Room]:
+        """The cache and an empty folder beside it, so that files can be linked and renamed."""
+        place = self.prefix.root / "scratch"
+        place.mkdir(parents=True, exist_ok=True)
+        await anyio.to_thread.run_sync(_sweep, place)
+        scratch = Path(await anyio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="at-", dir=place)))
+        try:
+            yield Room(self.downloads, scratch)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(lambda: shutil.rmtree(scratch, ignore_errors=True))
+
+
+def _sweep(place: Path) -> None:
+    """Remove what a killed installation left a day ago or more."""
+    for left in place.glob("at-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def attempt(route: Route, error: RippleError) -> str:
+    """One route that did not work, in one line."""
+    name = " ".join(filter(None, (route.kind.value, route.package, route.version)))
+    return f"{name}: {_without_hosts(str(error))}"
+
+
+def _without_hosts(text: str) -> str:
+    """The text without the hosts of registries: they are the operator's settings, and evidence is published."""
+    return _BARE_HOST.sub("(registry)", _HOST.sub("(registry)", text))

@@ -1,0 +1,163 @@
+"""``./ripple component …``: systems of the map in this instance's prefix."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import sys
+from typing import Annotated, Any
+
+import anyio
+import typer
+
+from ripple.model.paths import Home
+from ripple.model.system import RouteKind, System, this_platform
+from ripple.stack.vendorlock import load_lock, pairs
+from ripple.supervisor.install import Installer, Prefix, Tree
+from ripple.surfaces.cli.installing import Assets, chosen, installer, manifests, the_map
+from ripple.surfaces.cli.output import Json, people, show_json, table
+
+program = typer.Typer(no_args_is_help=True, help="Systems of the map: find, install, check, mend, remove.")
+Names = Annotated[list[str] | None, typer.Argument(help="Ids; all if none.")]
+Name = Annotated[str, typer.Argument(help="A system's id.")]
+
+
+@program.command()
+def detect(names: Names = None, json: Json = False) -> None:
+    """Where systems are: in the prefix, among the machine's own programs, or absent."""
+    found = the_map()
+    with installer(quiet=True) as one:
+        rows = [_detected(placed.system, one) for placed in chosen(names or [], found)]
+    if json:
+        show_json({"systems": rows})
+        return
+    table(rows, {"id": "id", "where": "where", "version": "version", "path": "path"}, "The map is empty.")
+
+
+@program.command()
+def install(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
+    """Install a system from the lock; what is there already is left as it is."""
+    system = the_map().get(name).system
+    with installer(quiet=json, assets=assets_dir) as one:
+        tree = anyio.run(one.install, system)
+    _show(_facts(tree), as_json=json, text=f"{tree.system} {tree.version} ({tree.route.value}) is in {tree.root}")
+
+
+@program.command()
+def verify(name: Name, json: Json = False) -> None:
+    """Compare an installed system with what was installed, byte by byte; exit status 2 if anything differs."""
+    system = the_map().get(name).system
+    with installer(quiet=json) as one:
+        different = anyio.run(one.verify, system)
+    if json:
+        show_json({"id": name, "whole": not different, "different": different})
+    else:
+        people.print(f"{name} is whole" if not different else f"{name} differs; ./ripple component fix {name}")
+        for line in different:
+            people.print(f"  {line}", markup=False, highlight=False)
+    raise typer.Exit(2 if different else 0)
+
+
+@program.command()
+def fix(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
+    """Install a system again if anything of it differs or is missing."""
+    system = the_map().get(name).system
+    with installer(quiet=json, assets=assets_dir) as one:
+        tree, different = anyio.run(one.fix, system)
+    text = f"{name} was made again: {'; '.join(different[:3])}" if different else f"{name} was whole"
+    _show({**_facts(tree), "different": different}, as_json=json, text=text)
+
+
+@program.command()
+def remove(name: Name, json: Json = False) -> None:
+    """Remove every tree of a system; what was fetched stays in the cache."""
+    system = the_map().get(name).system
+    with installer(quiet=json) as one:
+        trees = anyio.run(one.remove, system.id)
+    removed = [str(tree.root) for tree in trees]
+    _show({"id": name, "removed": removed}, as_json=json, text=f"{name}: {len(removed)} trees removed")
+
+
+@program.command()
+def info(name: Name, json: Json = False) -> None:
+    """A system's row, what is locked of it and what is installed."""
+    placed = the_map().get(name)
+    system, platform = placed.system, this_platform()
+    found = pairs(system, load_lock(manifests()), platform)
+    rows: list[dict[str, Any]] = [
+        {
+            "route": pair.route.kind.value,
+            "package": pair.route.package,
+            "version": pair.locked.version if pair.locked else pair.route.version,
+            "locked": f"{len(pair.locked.files)} files, {_mb(pair.locked.files)}" if pair.locked else pair.why,
+        }
+        for pair in found
+    ]
+    trees = [_facts(tree) for tree in Prefix(Home.of().prefix).trees(name)]
+    if json:
+        show_json(
+            {"system": system.model_dump(mode="json"), "layer": placed.layer.id, "routes": rows, "trees": trees}
+        )
+        return
+    people.print(
+        f"[bold]{system.name}[/] ({system.id}), layer {placed.layer.id}, {system.status.value}", highlight=False
+    )
+    people.print(f"{system.summary}\n{system.licence}  {system.upstream}", markup=False, highlight=False)
+    table(
+        rows,
+        {"route": "route", "package": "package", "version": "version", "locked": "locked"},
+        "It has no route.",
+    )
+    table(trees, {"version": "installed", "route": "by", "root": "in"}, "It is not installed.")
+
+
+def _detected(system: System, one: Installer) -> dict[str, Any]:
+    tree = one.installed(system)
+    if tree is not None:
+        return {"id": system.id, "where": "prefix", "version": tree.version, "path": str(tree.root)}
+    old = one.prefix.trees(system.id)
+    if old:
+        return {
+            "id": system.id,
+            "where": "prefix (not as locked)",
+            "version": old[0].version,
+            "path": str(old[0].root),
+        }
+    for route in system.routes:
+        if route.kind == RouteKind.PYPI and (version := _own_version(route.package)):
+            return {"id": system.id, "where": "Ripple's environment", "version": version, "path": sys.prefix}
+    names = [name for route in system.routes for name in route.provides]
+    on_path = next((path for name in names if (path := shutil.which(name))), None)
+    where = "machine" if on_path else "absent" if system.routes else "no route"
+    return {"id": system.id, "where": where, "version": "", "path": on_path or ""}
+
+
+def _own_version(package: str) -> str:
+    """The version of a package of Ripple's own environment; "" if it is not there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _facts(tree: Tree) -> dict[str, Any]:
+    programs = sorted(path.name for path in tree.bin.iterdir()) if tree.bin.is_dir() else []
+    return {
+        "id": tree.system,
+        "version": tree.version,
+        "route": tree.route.value,
+        "root": str(tree.root),
+        "python": str(tree.python) if tree.python else None,
+        "programs": programs,
+    }
+
+
+def _show(found: dict[str, Any], *, as_json: bool, text: str) -> None:
+    if as_json:
+        show_json(found)
+    else:
+        people.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _mb(files: Any) -> str:
+    return f"{sum(file.size for file in files) / 1e6:.1f} MB"

@@ -1,0 +1,92 @@
+"""What the verbs about installed systems share: the map, the lock, the prefix, and progress that keeps quiet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+from ripple.model.errors import Invalid
+from ripple.model.paths import Home
+from ripple.model.system import VendorLock
+from ripple.stack.root import project_root
+from ripple.stack.systems import Placed, StackMap, load_map
+from ripple.stack.vendorlock import load_lock
+from ripple.supervisor.install import Installer
+from ripple.surfaces.cli.output import progress
+
+Assets = Annotated[
+    Path | None, typer.Option("--assets-dir", help="A folder made by ./ripple bundle create; no network is used.")
+]
+QUIET_SECONDS = 2.0
+
+
+def manifests() -> Path:
+    """The checkout's manifests."""
+    return project_root() / "manifests"
+
+
+def the_map() -> StackMap:
+    """Every system."""
+    return load_map(manifests())
+
+
+def chosen(names: Sequence[str], found: StackMap) -> list[Placed]:
+    """The systems of those ids, or all of them."""
+    return [found.get(name) for name in names] if names else list(found.rows)
+
+
+@contextmanager
+def installer(*, quiet: bool, assets: Path | None = None) -> Iterator[Installer]:
+    """An installer into this instance's prefix that shows what takes longer than two seconds."""
+    if assets is not None and not (assets / "bundle.json").is_file():
+        raise Invalid(f"{assets} is no bundle: it has no bundle.json; make one with ./ripple bundle create DIR")
+    lock: VendorLock = load_lock(manifests())
+    place = assets.expanduser().absolute() if assets else None
+    with shown_progress(quiet=quiet) as tell:
+        yield Installer(Home.of().prefix, lock, assets=place, progress=tell)
+
+
+@contextmanager
+def shown_progress(*, quiet: bool) -> Iterator[Shown]:
+    """Progress on standard error, which begins only after a while."""
+    bars = Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=progress, transient=True
+    )
+    shown = Shown(bars, quiet=quiet)
+    try:
+        yield shown
+    finally:
+        shown.stop()
+
+
+class Shown:
+    """Receives progress from any thread; one bar per thing."""
+
+    def __init__(self, bars: Progress, *, quiet: bool) -> None:
+        self._bars, self._quiet = bars, quiet
+        self._tasks: dict[str, TaskID] = {}
+        self._timer = threading.Timer(QUIET_SECONDS, bars.start)
+        self._timer.daemon = True
+        if not quiet:
+            self._timer.start()
+
+    def __call__(self, label: str, done: int, total: int | None) -> None:
+        """``label`` has come to ``done`` of ``total``."""
+        if self._quiet:
+            return
+        if label not in self._tasks:
+            self._tasks[label] = self._bars.add_task(label, total=total)
+        self._bars.update(self._tasks[label], completed=done, total=total)
+        if total is not None and done >= total:
+            self._bars.update(self._tasks[label], visible=False)
+
+    def stop(self) -> None:
+        """Take the bars off the screen."""
+        self._timer.cancel()
+        self._bars.stop()

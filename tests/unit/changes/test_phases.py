@@ -1,0 +1,157 @@
+"""A run of the phases: in order, cut short and gone on, stopped by a failure, attested only where it passed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import anyio
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from ripple.changes.flow import GO, STOP, StepCall, StepResult
+from ripple.changes.phases import actions, running
+from ripple.changes.phases.runs import Run, Runs, Seen
+from ripple.changes.steps.rooms import Rooms
+from ripple.governance.keys import NodeKey
+from ripple.model.errors import Refused
+from ripple.planes.objects import Objects
+from ripple.stack.phases import Action, load_plan
+from ripple.stack.root import project_root
+
+PLAN = load_plan(project_root() / "manifests")
+ME = "a" * 64
+
+
+class Bench:
+    """One node with runs in a folder, and actions that count how often they ran."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.objects = Objects.local(folder / "objects")
+        self.key = NodeKey.load_or_create(folder / "keys")
+        self.runs = Runs(self.objects, self.key)
+        self.ran: Counter[str] = Counter()
+        self.broken: dict[Action, BaseException] = {}
+        monkeypatch.setattr(running, "ACTIONS", {one: self._action(one) for one in Action})
+        monkeypatch.setattr(running, "manifest_hash", lambda folder: ME)
+
+    def _action(self, one: Action) -> Callable[[Any], Awaitable[Mapping[str, Any]]]:
+        async def act(at: Any) -> Mapping[str, Any]:
+            self.ran[one] += 1
+            if one in self.broken:
+                raise self.broken[one]
+            return {"saw": one}
+
+        return act
+
+    def run(self, first: str = "P0", last: str = "P6", name: str = "r1") -> StepResult:
+        """Run the phases as the worker does."""
+        rooms = cast("Rooms", SimpleNamespace(objects=self.objects, key=self.key))
+
+        async def both() -> StepResult:
+            current = await self.runs.current()
+            if current is None or current.id != name:
+                await self.runs.put(Run(name, first, last, "me", "now"))
+            done: StepResult = await ActivityEnvironment().run(running.run_phases, rooms, StepCall(name))
+            return done
+
+        return anyio.run(both)
+
+    def states(self, name: str = "r1") -> dict[str, Seen | None]:
+        async def read() -> dict[str, Seen | None]:
+            run = await self.runs.current()
+            assert run is not None
+            return {task.id: await self.runs.seen(run, task.id) for task in PLAN.tasks}
+
+        return anyio.run(read)
+
+    def proof(self, phase: str, digest: str = ME) -> Mapping[str, Any]:
+        return anyio.run(self.runs.proof, phase, f"sha256:{digest}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_a_run_passes_every_task_once_and_attests_every_phase(bench: Bench) -> None:
+    assert bench.run().verdict == GO
+    wanted = {task.action for task in PLAN.part("P0", "P6")}
+    assert bench.ran == Counter(wanted)
+    assert bench.proof("P6")["tasks"]["task-P6-promotion"]["found"] == {"saw": "promotion.recorded"}
+    with pytest.raises(Refused, match="no evidence"):
+        bench.proof("WSL")
+
+
+def test_evidence_holds_only_for_the_manifests_it_speaks_of_and_only_unchanged(bench: Bench) -> None:
+    bench.run()
+    with pytest.raises(Refused, match="does not hold for these manifests"):
+        bench.proof("P6", "b" * 64)
+    envelope = json.loads(anyio.run(bench.objects.get, "phases/evidence/P5.json"))
+    anyio.run(bench.objects.put, "phases/evidence/P6.json", json.dumps(envelope).encode())
+    with pytest.raises(Refused, match="something else"):
+        bench.proof("P6")
+    envelope["signatures"][0]["sig"] = "AAAA"
+    anyio.run(bench.objects.put, "phases/evidence/P6.json", json.dumps(envelope).encode())
+    with pytest.raises(Refused, match="does not hold"):
+        bench.proof("P6")
+
+
+def test_a_failure_stops_what_needs_it_and_later_phases_and_its_siblings_still_run(bench: Bench) -> None:
+    bench.broken[Action.IMAGES_MERGE] = Refused("no smoke table")
+    result = bench.run()
+    assert result.verdict == STOP
+    states = bench.states()
+    assert (states["task-P1-merge-oci-images"] or Seen("")).reasons == ["no smoke table"]
+    assert (states["task-P1-oci-freeze-real"] or Seen("")).state == "blocked"
+    assert (states["task-P1-freeze-docs"] or Seen("")).state == "passed"
+    assert {(states[task.id] or Seen("")).state for task in PLAN.part("P2", "P6")} == {"blocked"}
+    assert bench.proof("P0")["phase"] == "P0"
+    with pytest.raises(Refused):
+        bench.proof("P1")
+
+
+def test_a_run_that_was_cut_short_goes_on_behind_what_it_had_done(bench: Bench) -> None:
+    bench.broken[Action.RECORDS_MIGRATED] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    before = dict(bench.ran)
+    bench.broken.clear()
+    assert bench.run().verdict == GO
+    again = {one for one, count in bench.ran.items() if count > 1}
+    assert again == {Action.RECORDS_MIGRATED}, "only the task that was under way runs again"
+    assert len(before) < len(bench.ran)
+
+
+def test_a_task_that_does_not_end_in_time_has_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = PLAN.tasks[0].model_copy(update={"timeout_seconds": 0.05})
+    plan = type(PLAN)(PLAN.phases, (slow, *PLAN.tasks[1:]))
+    monkeypatch.setattr(running, "load_plan", lambda folder: plan)
+
+    async def forever(at: Any) -> Mapping[str, Any]:
+        await anyio.sleep_forever()
+        return {}
+
+    monkeypatch.setattr(running, "ACTIONS", dict.fromkeys(Action, forever))
+    assert bench.run().verdict == STOP
+    assert "did not end within" in (bench.states()[slow.id] or Seen("")).reasons[0]
+
+
+def test_a_run_that_was_replaced_ends_without_touching_the_new_one(bench: Bench) -> None:
+    anyio.run(bench.runs.put, Run("newer", "P0", "P0", "me", "now"))
+
+    async def old() -> StepResult:
+        rooms = cast("Rooms", SimpleNamespace(objects=bench.objects, key=bench.key))
+        done: StepResult = await ActivityEnvironment().run(running.run_phases, rooms, StepCall("older"))
+        return done
+
+    assert anyio.run(old).verdict == STOP
+    assert bench.ran == Counter()
+
+
+def test_every_action_of_the_plan_is_one_that_can_be_done() -> None:
+    assert set(actions.ACTIONS) == set(Action)

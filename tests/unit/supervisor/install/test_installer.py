@@ -1,0 +1,225 @@
+"""A system is installed from the lock, once, whole, or not at all with every route's reason."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.unit.supervisor.install.serving import Shelf, a_system, lock_of, locked_url, tar_of
+
+from ripple.model.errors import NotFound
+from ripple.model.system import RouteKind, System, VendorLock
+from ripple.supervisor.install import Installer, NotObtainable
+
+pytestmark = pytest.mark.anyio
+PROGRAM = "#!/bin/sh\necho said $1\n"
+ARCHIVE = tar_of({"tool-1.0/bin/tool": PROGRAM, "tool-1.0/share/data": "data"})
+
+
+def a_tool(shelf: Shelf) -> tuple[System, VendorLock]:
+    """A system with a url route, and its lock."""
+    address = shelf.put("/tool.tar.gz", ARCHIVE)
+    system = a_system("tool", {"kind": "url", "package": address, "version": "1.0", "provides": ["tool"]})
+    return system, lock_of(system, locked_url(system.routes[0], ARCHIVE))
+
+
+def said(program: Path) -> str:
+    return subprocess.run([program, "hello"], check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+async def test_an_installed_program_runs_and_is_found_without_a_second_fetch(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    assert one.installed(system) is None
+    tree = await one.install(system)
+    assert said(tree.bin / "tool") == "said hello\n"
+    assert said(prefix / "bin" / "tool") == "said hello\n"
+    assert (tree.system, tree.version, tree.route, tree.python) == ("tool", "1.0", RouteKind.URL, None)
+    assert await one.install(system) == tree
+    assert Installer(prefix, lock).installed(system) == tree
+    assert await one.verify(system) == []
+    assert len(shelf.asked) == 1
+    assert list((prefix / "scratch").iterdir()) == []
+
+
+async def test_one_changed_byte_an_added_and_a_missing_file_are_seen_and_mended(
+    shelf: Shelf, prefix: Path
+) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    tree = await one.install(system)
+    real = tree.root / "app/tool-1.0/bin/tool"
+    real.write_text(PROGRAM.replace("said", "Said"))
+    (tree.root / "new").touch()
+    (tree.root / "app/tool-1.0/share/data").unlink()
+    expected = ["app/tool-1.0/share/data is missing", "new was added", "app/tool-1.0/bin/tool was changed"]
+    assert await one.verify(system) == expected
+    assert one.prefix.differences(tree, touched_only=True) == expected
+    mended, different = await one.fix(system)
+    assert (mended, different) == (tree, expected)
+    assert await one.verify(system) == []
+    assert await one.fix(system) == (tree, [])
+
+
+async def test_a_byte_changed_behind_a_set_back_clock_is_seen_by_the_whole_check(
+    shelf: Shelf, prefix: Path
+) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    tree = await one.install(system)
+    data = tree.root / "app/tool-1.0/share/data"
+    before = data.stat()
+    data.write_text("DATA")
+    subprocess.run(["touch", "-d", f"@{before.st_mtime_ns / 1e9}", data], check=True, timeout=10)
+    assert await one.verify(system) == ["app/tool-1.0/share/data was changed"]
+    assert one.prefix.differences(tree, touched_only=True) == ["app/tool-1.0/share/data was changed"]
+
+
+async def test_what_python_compiled_since_is_no_difference(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    tree = await one.install(system)
+    (tree.root / "app/__pycache__").mkdir()
+    (tree.root / "app/__pycache__/a.pyc").touch()
+    assert await one.verify(system) == []
+
+
+async def test_a_tree_without_a_receipt_is_made_again(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    tree = await one.install(system)
+    tree.root.with_name(f"{tree.root.name}.json").unlink()
+    (tree.root / "half").touch()
+    assert one.installed(system) is None
+    assert (await one.install(system)).root == tree.root
+    assert await one.verify(system) == []
+
+
+async def test_removing_takes_the_trees_and_their_links_and_leaves_the_cache(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    tree = await one.install(system)
+    assert one.prefix.systems() == ["tool"]
+    assert await one.remove("tool") == [tree]
+    assert not tree.root.exists()
+    assert list((prefix / "bin").iterdir()) == []
+    assert one.prefix.systems() == []
+    await one.install(system)
+    assert len(shelf.asked) == 1
+    with pytest.raises(NotFound, match="not installed"):
+        await one.verify(a_system("other"))
+
+
+async def test_a_file_that_is_not_the_locked_one_is_refused_and_leaves_nothing(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    shelf.put("/tool.tar.gz", ARCHIVE[:-1] + b"\xff")
+    with pytest.raises(NotObtainable, match=f"url {shelf.url}/tool.tar.gz 1.0: .* do not use it"):
+        await Installer(prefix, lock).install(system)
+    assert not (prefix / "bin").exists()
+    assert not list((prefix / "trees" / "tool").glob("1.0*"))
+
+
+async def test_the_routes_are_tried_in_order_and_every_error_is_told(shelf: Shelf, prefix: Path) -> None:
+    first = {"kind": "url", "package": f"{shelf.url}/gone", "version": "2"}
+    second = {"kind": "oci", "package": "image.example/tool", "version": "3"}
+    third = {"kind": "url", "package": shelf.put("/bad", ARCHIVE), "version": "4"}
+    system = a_system("tool", first, second, third)
+    locked = [locked_url(system.routes[0], b"x"), locked_url(system.routes[2], b"y" * len(ARCHIVE))]
+    with pytest.raises(NotObtainable) as caught:
+        await Installer(prefix, lock_of(system, *locked)).install(system)
+    attempts = caught.value.attempts
+    assert [text.split(" ")[0] for text in attempts] == ["url", "oci", "url"]
+    assert "HTTP 404" in attempts[0]
+    assert "container engine" in attempts[1]
+    assert "do not use it" in attempts[2]
+    assert not caught.value.retryable
+
+
+async def test_a_later_route_is_taken_when_an_earlier_one_fails(shelf: Shelf, prefix: Path) -> None:
+    good, _ = a_tool(shelf)
+    first = {"kind": "url", "package": f"{shelf.url}/gone", "version": "2"}
+    system = a_system("tool", first, good.routes[0].model_dump())
+    both = (locked_url(system.routes[0], b"x"), locked_url(system.routes[1], ARCHIVE))
+    one = Installer(prefix, lock_of(system, *both))
+    assert (await one.install(system)).version == "1.0"
+    assert one.installed(system) is not None
+
+
+async def test_a_system_that_is_not_in_the_lock_says_how_to_lock_it(shelf: Shelf, prefix: Path) -> None:
+    system, _ = a_tool(shelf)
+    with pytest.raises(NotFound, match=r"\./ripple lock update tool") as caught:
+        await Installer(prefix, VendorLock()).install(system)
+    assert caught.value.code == "not_locked"
+
+
+async def test_a_row_of_another_version_is_not_installed_from_an_old_lock(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    newer = a_system("tool", {**system.routes[0].model_dump(), "version": "1.1"})
+    with pytest.raises(NotObtainable, match=r"the lock holds 1\.0, the row says 1\.1"):
+        await Installer(prefix, lock).install(newer)
+
+
+async def test_locking_a_url_gives_what_installs_it(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    found = await Installer(prefix, VendorLock()).resolve(system)
+    assert found.attempts == ()
+    assert found.routes[0].files == lock.systems["tool"][next(iter(lock.systems["tool"]))][0].files
+
+
+async def test_an_error_does_not_name_the_host_of_a_registry(prefix: Path) -> None:
+    system = a_system("tool", {"kind": "url", "package": "http://registry.example/tool", "version": "1"})
+    found = await Installer(prefix, VendorLock()).resolve(system)
+    assert "(registry)/tool is not https" in found.attempts[0]
+
+
+async def test_a_cancelled_installation_leaves_no_half_tree(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+
+    def stop(label: str, _done: int, _total: int | None) -> None:
+        if label.startswith("installing"):
+            scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        await Installer(prefix, lock, progress=stop).install(system)
+    assert scope.cancelled_caught
+    assert Installer(prefix, lock).installed(system) is None
+    assert not [path for path in (prefix / "trees/tool").iterdir() if path.name != ".lock"]
+
+
+INSTALL = """
+import sys, anyio
+from pathlib import Path
+from ripple.model.system import System, VendorLock
+from ripple.supervisor.install import Installer
+prefix, system, lock = sys.argv[1:]
+one = Installer(Path(prefix), VendorLock.model_validate_json(lock))
+print(anyio.run(one.install, System.model_validate_json(system)).root)
+"""
+
+
+async def test_processes_that_install_at_once_do_not_harm_each_other(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    words = [sys.executable, "-c", INSTALL, str(prefix), system.model_dump_json(), lock.model_dump_json()]
+    source = str(Path(__file__).parents[4] / "src")
+    running = [
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": source, "PATH": "/bin:/usr/bin"}
+        )
+        for _ in range(3)
+    ]
+    roots = {one.communicate(timeout=120)[0] for one in running}
+    assert [one.returncode for one in running] == [0, 0, 0]
+    assert len(roots) == 1
+    assert await Installer(prefix, lock).verify(system) == []
+    assert len([path for path, _ in shelf.asked if path == "/tool.tar.gz"]) == 1
+
+
+async def test_the_receipt_says_what_a_tree_is(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    tree = await Installer(prefix, lock).install(system)
+    receipt = json.loads(tree.root.with_name(f"{tree.root.name}.json").read_text())
+    assert (receipt["system"], receipt["version"], receipt["route"]) == ("tool", "1.0", "url")
