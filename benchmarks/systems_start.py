@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ripple.supervisor.loopback import free_ports
 from ripple.model.component import Component
 from ripple.stack.components import load_component
 from ripple.stack.root import project_root
 from ripple.supervisor import probes
 from ripple.supervisor.launch import Launch, resolve
+from ripple.supervisor.loopback import free_ports
 from ripple.supervisor.templates import Names
 
 SYSTEMS = ("nats", "temporal", "caddy")

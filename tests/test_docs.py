@@ -43,7 +43,7 @@ from ripple.surfaces.reference import FOLDER, commands, pages, routes
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-PICTURES = {f"{name}.png" for name in ("overview", "applications", "models", "ask", "change", "audit")}
+PICTURES = {f"{name}.png" for name in ("overview", "applications", "models", "ask", "change", "audit", "stack", "component")}
 HEADINGS = ["Context", "Options", "Decision", "What it costs"]
 MARKER = re.compile(r"<!-- (?P<kind>test|needs): (?P<name>[^>]+?) -->")
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")

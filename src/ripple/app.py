@@ -21,7 +21,6 @@ from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.voters import Voters
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
-from ripple.supervisor.loopback import free_ports
 from ripple.governance.audit import Audit
 from ripple.governance.governor import Governor
 from ripple.governance.keys import NodeKey
@@ -29,7 +28,7 @@ from ripple.governance.sessions import Sessions
 from ripple.model.component import ComponentState
 from ripple.model.errors import RippleError, Unavailable
 from ripple.model.paths import Home
-from ripple.planes import flows, telemetry
+from ripple.planes import telemetry
 from ripple.planes.events import Events
 from ripple.planes.events.nats import NatsEvents
 from ripple.planes.objects import Objects
@@ -43,6 +42,7 @@ from ripple.stack.phases import load_plan
 from ripple.stack.root import project_root
 from ripple.stack.settings import Resolved, resolve
 from ripple.supervisor.client import SupervisorClient
+from ripple.supervisor.loopback import free_ports
 from ripple.supervisor.places import socket_folder
 
 SUBMIT_SECONDS = 3.0
@@ -233,6 +233,9 @@ async def _permit(governor: Governor, spec: SandboxSpec, rungs: tuple[str, ...])
 
 
 async def _connect(home: Home) -> Any:
+    # Imported late: whoever starts a flow has loaded it, and the API's start does without it.
+    from ripple.planes import flows
+
     return await flows.connect(temporal_endpoint(home), SUBMIT_SECONDS)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tests.e2e.instance import Instance, make_application
+from tests.e2e.instance import Instance, make_application, until
 from tests.e2e.provider import Endpoint
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -127,6 +127,17 @@ def test_a_restarted_component_is_ready_again(pair: tuple[Instance, Instance]) -
     assert pair[1].api.post("/api/components/nats/restart").status_code == 202
     pair[1].json("up", "--no-models")
     assert pair[1].pid("nats") not in (0, before)
+
+
+def test_a_restarted_group_is_ready_again_and_nothing_else_was_restarted(pair: tuple[Instance, Instance]) -> None:
+    names = ("api", "worker", "nats", "temporal", "caddy")
+    before = {name: pair[1].pid(name) for name in names}
+    assert pair[1].json("restart", "ripple", "--group") == {"group": "ripple"}
+    until(lambda: pair[1].pid("api") not in (0, before["api"]), "a new API")
+    pair[1].json("up", "--no-models")
+    after = {name: pair[1].pid(name) for name in names}
+    assert {name for name in names if after[name] != before[name]} == {"api", "worker"}
+    assert pair[1].run("restart", "nobody", "--group", check=False).returncode == 1
 
 
 def test_a_forged_audit_row_is_found(pair: tuple[Instance, Instance]) -> None:

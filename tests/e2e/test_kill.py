@@ -62,6 +62,15 @@ class Watched:
             return next((row.pid or 0 for row in status.components if row.id == component), 0)
         return 0
 
+    def kill(self, component: str) -> bool:
+        """Whether it ran and is killed; one that ends at this very moment runs again soon."""
+        pid = self.pid(component)
+        with contextlib.suppress(ProcessLookupError):
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
     def kill_at_every_boundary(self, victim: str, seconds: float = 400) -> int:
         """Kill ``victim`` once for each step that ends; returns how often."""
         seen: set[str] = set()
@@ -69,7 +78,7 @@ class Watched:
         def over() -> bool:
             for step in sorted(self.ended() - seen):
                 seen.add(step)
-                os.kill(until(lambda: self.pid(victim), f"{victim} runs after {step}"), signal.SIGKILL)
+                until(lambda: self.kill(victim), f"{victim} runs after {step}")
             return self.state() != "running"
 
         until(over, "the change ends", seconds)

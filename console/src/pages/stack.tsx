@@ -9,6 +9,7 @@ import { useResource } from "../resource.ts";
 import { href } from "../router.ts";
 import { DriftList } from "../stack/drift-list.tsx";
 import { EVERYTHING, ORDER, OUTCOMES, STATUSES, type Wanted, chosen } from "../stack/filter.ts";
+import { Phases } from "../stack/phases.tsx";
 import { Bar, Picture } from "../stack/picture.tsx";
 import type { Role, Stack } from "../stack/types.ts";
 
@@ -35,6 +36,7 @@ function Shown({ data, reload }: { data: Stack; reload: () => Promise<void> }) {
       <p class="muted" role="status">{shown === cards.length ? plural(shown, "system") : `${shown} of ${plural(cards.length, "system")}`}</p>
       {layers.length === 0 ? <Empty title="No system is like that"><p>Ask for less above.</p></Empty> : <Picture layers={layers} />}
       <DriftList drift={data.drift} notCompared={data.not_compared} cards={cards} reload={reload} />
+      <Phases />
       <Roles roles={data.roles} />
     </>
   );

@@ -102,3 +102,20 @@ export interface System extends SystemCard {
   repairs: Repair[];
   repairing: { verb: Verb; state: "running" | "done" | "failed"; reason: string; at: string } | null;
 }
+
+export interface PhaseTask {
+  id: string;
+  phase: string;
+  title: string;
+  needs: string[];
+  state: "waiting" | "running" | "passed" | "failed" | "blocked";
+  reasons: string[];
+  seconds: number;
+  at: string;
+}
+
+export interface PhasesShown {
+  run: { id: string; first: string; last: string; state: string; started_at: string } | null;
+  phases: { id: string; title: string; what: string }[];
+  tasks: PhaseTask[];
+}

@@ -21,7 +21,8 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from ripple.changes.flow import GO, STOP, WAIT, StepCall, StepResult
+from ripple.changes.attempts import may_try_again, said
+from ripple.changes.calls import GO, STOP, WAIT, StepCall, StepResult
 from ripple.changes.journal import Journal, now
 from ripple.changes.stopwatch import Stopwatch
 from ripple.model.change import ChangeState, StepState
@@ -32,10 +33,6 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_SECONDS = 1.0
 WAIT_SECONDS = 1.0
 """Between two looks at a lease that somebody else holds."""
-MAX_CRASHES = 5
-"""Attempts of one step that end in an unexpected error before the change is refused: unknown means no."""
-MAX_OUTAGES = 60
-"""Attempts of one step against a system that does not answer (about five minutes) before it is refused."""
 
 
 @dataclass
@@ -60,17 +57,6 @@ class StepContext:
 
 StepFunction = Callable[[StepContext], Awaitable[StepOutcome]]
 TaskFunction = Callable[[StepCall], Awaitable[StepResult]]
-
-
-def may_try_again(error: Exception) -> bool:
-    """Whether this attempt's failure is worth another one: an outage for minutes, a crash a few times.
-
-    A refusal is not, for the answer would be the same.
-    """
-    attempt = activity.info().attempt
-    if isinstance(error, RippleError):
-        return error.retryable and attempt < MAX_OUTAGES
-    return attempt < MAX_CRASHES
 
 
 class Activities:
@@ -150,14 +136,6 @@ class Activities:
             return result
 
         return run
-
-
-def said(error: Exception, what: str) -> str:
-    """The reason an operator reads: our own errors say it themselves, of a crash its kind and what it hit."""
-    if isinstance(error, RippleError):
-        return str(error)
-    attempts = activity.info().attempt
-    return f"{what} crashed {attempts} times, last with {type(error).__name__}: {error}; see ./ripple logs worker"
 
 
 def _started(call: StepCall, before: Mapping[str, Any] | None) -> dict[str, Any]:

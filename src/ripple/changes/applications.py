@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy import insert, select, update
 
-from ripple.changes.flow import StepCall
+from ripple.changes.calls import StepCall
 from ripple.changes.journal import now
 from ripple.delivery.application import load_application
 from ripple.delivery.repository import Repository, inspect_origin

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -25,43 +24,28 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 
+from ripple.changes.calls import (
+    AGAIN,
+    CHANGE_FLOW,
+    GO,
+    PROPOSAL_STEPS,
+    STOP,
+    TASK_FLOW,
+    TRIAL_STEPS,
+    WAIT,
+    StepCall,
+    StepResult,
+    take_back_id,
+)
 from ripple.model.change import ChangeState, StepName
 from ripple.model.release import ENVIRONMENTS
 
-TASK_QUEUE = "ripple-changes"
-PROPOSAL_STEPS = (StepName.ADMIT, StepName.CONTEXT, StepName.PROPOSE, StepName.TRY, StepName.REDUCE)
-TRIAL_STEPS = (StepName.TRY, StepName.REDUCE)
 MAX_REBASES = 3
 MAX_ATTEMPTS = 200
 """Of one step, before it counts as refused. Far above what outages and restarts of an hour take."""
 
-GO, STOP, AGAIN, WAIT = "go", "stop", "again", "wait"
-"""What an activity may answer: go on, end here, try again on a new base, wait for a person.
 
-A task that waits for a lease says so to its frame alone, which has it run again a little later.
-"""
-
-
-@dataclass
-class StepResult:
-    """What an activity tells the flow: one of the verdicts above, and why."""
-
-    verdict: str
-    reasons: list[str] = field(default_factory=list)
-
-
-@dataclass
-class StepCall:
-    """What the flow asks of an activity."""
-
-    change_id: str
-    step: str = ""
-    approved_by: str = ""
-    state: str = ""
-    reasons: list[str] = field(default_factory=list)
-
-
-@workflow.defn(name="Change")
+@workflow.defn(name=CHANGE_FLOW)
 class ChangeFlow:
     """One change from intent to an ending."""
 
@@ -188,7 +172,7 @@ class ChangeFlow:
         return StepResult(STOP, [f"{asked.value} on request of {self._stop_by}"])
 
 
-@workflow.defn(name="Task")
+@workflow.defn(name=TASK_FLOW)
 class TaskFlow:
     """One durable activity outside a change: adopting an application, rolling back a promoted change."""
 
@@ -196,11 +180,6 @@ class TaskFlow:
     async def run(self, name: str, call: StepCall) -> str:
         """Run the activity ``name`` until it answers; returns its verdict."""
         return (await run_activity(name, call)).verdict
-
-
-def take_back_id(change_id: str) -> str:
-    """The flow that takes a promoted change back: one at a time, whoever asks."""
-    return f"take-back-{change_id}"
 
 
 async def run_activity(name: str, call: StepCall, attempts: int = 0) -> StepResult:

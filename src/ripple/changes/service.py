@@ -6,17 +6,13 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import structlog
-from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from ripple.changes.applications import Applications
-from ripple.changes.flow import TASK_QUEUE, ChangeFlow, StepCall, TaskFlow, take_back_id
+from ripple.changes.calls import CHANGE_FLOW, TASK_FLOW, TASK_QUEUE, StepCall, take_back_id
 from ripple.changes.journal import Journal, now
 from ripple.changes.view import change_view, summary
 from ripple.governance.governor import Governor
@@ -30,17 +26,17 @@ from ripple.planes.records import Records, timeline
 log = structlog.get_logger(__name__)
 MAX_INTENT_CHARACTERS = 8_000
 POLL_SECONDS = 1.0
-START_DEADLINE = timedelta(seconds=3)
-DECIDE_SECONDS = timedelta(seconds=4)
-"""How long a worker may take to say what comes next; a killed one's turn goes to another after this."""
 
 
 class Flows:
-    """Starts and signals durable flows; a Temporal outage is an Unavailable, never a hang."""
+    """Starts and signals durable flows; a Temporal outage is an Unavailable, never a hang.
+
+    ``connect`` returns a client of Temporal; its SDK is loaded with the first one.
+    """
 
     def __init__(self, connect: Any) -> None:
         self._connect = connect
-        self._client: Client | None = None
+        self._client: Any = None
 
     async def start_change(self, change_id: str) -> None:
         """Start the flow of a change; doing it again while it runs changes nothing.
@@ -48,11 +44,11 @@ class Flows:
         A flow that Temporal lost or ended without the change having ended is started anew: its steps have kept
         what they did.
         """
-        await self._start(ChangeFlow.run, change_id, [change_id])
+        await self._start(CHANGE_FLOW, change_id, [change_id])
 
     async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
         """Start one durable task; doing it again while it runs changes nothing."""
-        await self._start(TaskFlow.run, flow_id, [name, call])
+        await self._start(TASK_FLOW, flow_id, [name, call])
 
     async def signal(self, change_id: str, name: str, *arguments: str) -> None:
         """Send a signal to a running change; its flow is started by it where it has none yet.
@@ -62,43 +58,21 @@ class Flows:
             Unavailable: Temporal does not answer; the signal may be sent again.
         """
         client = await self._connected()
-        try:
-            await client.start_workflow(
-                ChangeFlow.run,
-                args=[change_id],
-                id=change_id,
-                task_queue=TASK_QUEUE,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                start_signal=name,
-                start_signal_args=arguments,
-                task_timeout=DECIDE_SECONDS,
-                rpc_timeout=START_DEADLINE,
-            )
-        except WorkflowAlreadyStartedError as error:
-            raise Conflict(f"the flow of change {change_id} has ended; look at it again") from error
-        except RPCError as error:
-            raise Unavailable(f"cannot tell change {change_id} to {name}: {error.message}; try again") from error
+        from ripple.planes import flows
 
-    async def _start(self, run: Any, flow_id: str, arguments: list[Any]) -> None:
+        if not await flows.signal(client, CHANGE_FLOW, change_id, TASK_QUEUE, (name, arguments)):
+            raise Conflict(f"the flow of change {change_id} has ended; look at it again")
+
+    async def _start(self, flow: str, flow_id: str, arguments: list[Any]) -> None:
         client = await self._connected()
-        try:
-            await client.start_workflow(
-                run,
-                args=arguments,
-                id=flow_id,
-                task_queue=TASK_QUEUE,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                task_timeout=DECIDE_SECONDS,
-                rpc_timeout=START_DEADLINE,
-            )
-        except WorkflowAlreadyStartedError:
-            return
-        except RPCError as error:
-            raise Unavailable(f"cannot start {flow_id}: Temporal says {error.message}; it is retried") from error
+        from ripple.planes import flows
 
-    async def _connected(self) -> Client:
+        await flows.start(client, flow, flow_id, TASK_QUEUE, arguments)
+
+    async def _connected(self) -> Any:
         if self._client is None:
+            # Only here and in a thread: it takes a good part of the API's start, which everybody waits for.
+            await asyncio.to_thread(import_module, "ripple.planes.flows")
             self._client = await self._connect()
         return self._client
 

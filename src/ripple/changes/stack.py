@@ -8,9 +8,9 @@ from typing import Any
 
 import anyio.to_thread
 
-from ripple.changes.activities import may_try_again, said
 from ripple.changes.applications import Applications
-from ripple.changes.flow import GO, STOP, StepCall, StepResult
+from ripple.changes.attempts import may_try_again, said
+from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.journal import now
 from ripple.changes.service import Flows
 from ripple.changes.steps.rooms import Rooms
@@ -55,11 +55,6 @@ class Stack:
             seen = await self._seen(principal)
             row = seen.map.get(name)
             return one(seen, row, await _kept(self._objects, name), self._state().signer(name))
-
-    async def drift(self, principal: Principal) -> Comparison:
-        """What no longer agrees."""
-        async with self._governor.act(principal, "system.read", "drift", data={}):
-            return await self._compared(principal, self._state())
 
     async def repair(self, principal: Principal, name: str, verb: str) -> dict[str, Any]:
         """Start a repair of a system; returns at once, :meth:`one` shows what becomes of it.

@@ -42,7 +42,6 @@ from ripple.delivery.instances import (
     component_of,
     make_read_only,
 )
-from ripple.supervisor.loopback import free_ports, is_taken
 from ripple.delivery.repository import Repository
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay
@@ -53,6 +52,7 @@ from ripple.model.release import ENVIRONMENTS, Deployment, DeploymentState, Rele
 from ripple.planes.records import Records
 from ripple.planes.sandbox import Sandbox
 from ripple.supervisor.client import SupervisorClient
+from ripple.supervisor.loopback import free_ports, is_taken
 
 log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 10.0

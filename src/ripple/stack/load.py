@@ -11,8 +11,6 @@ from typing import Any, TypeVar, get_args
 
 import yaml12
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from ripple.model.errors import Invalid, NotFound, unknown_key
 
@@ -47,6 +45,10 @@ def read_manifest(path: Path) -> str:
 
 def parse_yaml(text: str, where: str) -> Any:
     """The plain value of a YAML text."""
+    # Imported late: no process needs it to start.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     reader = YAML(typ="safe", pure=True)
     reader.allow_duplicate_keys = False
     try:

@@ -195,7 +195,7 @@ def _unmet(route: Route, locked: LockedRoute) -> str:
     names = {_names(parse_purl(file.url)) for file in locked.files if file.url.startswith(SCHEME)}
     if route.kind == RouteKind.GO:
         return ""
-    for text in route.also:
+    for text in (one for one in route.also if not one.startswith("!")):
         name, version = _also(route.kind, text)
         held = {each for own, each in names if own == name}
         if not held:

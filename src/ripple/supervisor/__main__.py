@@ -5,6 +5,9 @@ With ``--foreground`` it stays, writes its log to standard error, and stops ever
 
 from __future__ import annotations
 
+import ripple.supervisor.lean  # noqa: F401
+
+# isort: split
 import argparse
 import asyncio
 import contextlib

@@ -6,6 +6,9 @@ while Temporal was down.
 
 from __future__ import annotations
 
+import ripple.surfaces.lean  # noqa: F401
+
+# isort: split
 import asyncio
 import contextlib
 import signal
@@ -18,7 +21,8 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from ripple.app import App, open_app
-from ripple.changes.flow import TASK_QUEUE, ChangeFlow, TaskFlow
+from ripple.changes.calls import TASK_QUEUE
+from ripple.changes.flow import ChangeFlow, TaskFlow
 from ripple.changes.steps.table import activities
 from ripple.model.errors import RippleError
 from ripple.model.paths import Home

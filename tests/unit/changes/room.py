@@ -22,14 +22,13 @@ from tests.unit.changes.temporal import free_port, run
 
 from ripple.changes.activities import StepContext, StepOutcome
 from ripple.changes.applications import READY, Applications
-from ripple.changes.flow import StepCall, StepResult
+from ripple.changes.calls import StepCall, StepResult
 from ripple.changes.journal import Journal, now
 from ripple.changes.steps.rooms import Rooms
 from ripple.changes.stopwatch import Stopwatch
 from ripple.changes.voters import Voters
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
-from ripple.supervisor.loopback import free_ports
 from ripple.governance.audit import Audit
 from ripple.governance.governor import Governor
 from ripple.governance.keys import NodeKey
@@ -46,6 +45,7 @@ from ripple.planes.records import tables as t
 from ripple.planes.sandbox import Sandbox
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
 from ripple.supervisor.client import SupervisorClient
+from ripple.supervisor.loopback import free_ports
 
 ROOT = Path(__file__).parents[3]
 TRACE = "0123456789abcdef0123456789abcdef"

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from ripple.changes.flow import TASK_QUEUE, ChangeFlow, TaskFlow
+from ripple.changes.calls import TASK_QUEUE
+from ripple.changes.flow import ChangeFlow, TaskFlow
 from ripple.planes import flows
 
 T = TypeVar("T")

@@ -13,8 +13,9 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 from tests.unit.changes.room import Room, as_activity, inside
 
-from ripple.changes.activities import MAX_CRASHES, MAX_OUTAGES, Activities, StepContext, StepOutcome
-from ripple.changes.flow import GO, STOP, WAIT, StepCall, StepResult
+from ripple.changes.activities import Activities, StepContext, StepOutcome
+from ripple.changes.attempts import MAX_CRASHES, MAX_OUTAGES
+from ripple.changes.calls import GO, STOP, WAIT, StepCall, StepResult
 from ripple.model.errors import DeadlineExceeded, Invalid, Refused, RippleError, Unavailable
 
 CALL = StepCall("chg-1", "admit")

@@ -11,9 +11,9 @@ import pytest
 from tests.unit.changes.room import AGENT, OPERATOR, Room, git, inside, make_origin
 
 from ripple.changes.applications import ADOPTING, FAILED, READY, lease_of
-from ripple.supervisor.loopback import free_ports
 from ripple.model.errors import Conflict, Invalid, NotFound, Refused
 from ripple.planes.records import leases
+from ripple.supervisor.loopback import free_ports
 
 
 def test_an_added_application_has_ports_of_its_own_and_is_being_adopted(tmp_path: Path) -> None:

@@ -17,19 +17,17 @@ from tests.unit.changes.temporal import run, temporal_server, working
 
 from ripple.changes import flow
 from ripple.changes.activities import Activities
-from ripple.changes.flow import (
+from ripple.changes.calls import (
     AGAIN,
     GO,
-    MAX_REBASES,
     STOP,
     TASK_QUEUE,
     WAIT,
-    ChangeFlow,
     StepCall,
     StepResult,
-    TaskFlow,
     take_back_id,
 )
+from ripple.changes.flow import MAX_REBASES, ChangeFlow, TaskFlow
 from ripple.model.change import ChangeState, StepName
 
 Answer = Callable[[StepCall, int], Awaitable[StepResult]]

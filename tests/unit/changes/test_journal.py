@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from tests.unit.changes.room import Room, inside
 
-from ripple.changes.flow import TRIAL_STEPS
+from ripple.changes.calls import TRIAL_STEPS
 from ripple.changes.journal import now
 from ripple.model.errors import NotFound
 from ripple.planes.records import tables as t

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.unit.changes.room import ROOT, Room, as_activity, inside
 
+from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.candidates import candidate_row
-from ripple.changes.flow import GO, STOP, StepCall, StepResult
 from ripple.changes.steps.table import activities
 from ripple.governance.governor import Governor
 from ripple.model.candidate import Candidate, Standing, Tier

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from ripple.changes.flow import GO, STOP, StepCall, StepResult
+from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.phases import actions, running
 from ripple.changes.phases.runs import Run, Runs, Seen
 from ripple.changes.steps.rooms import Rooms

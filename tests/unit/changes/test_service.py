@@ -17,7 +17,7 @@ from tests.unit.changes.room import AGENT, OPERATOR, Room, inside
 from tests.unit.changes.temporal import free_port, temporal_server, working
 
 from ripple.changes.applications import lease_of
-from ripple.changes.flow import GO, WAIT, StepCall, StepResult, take_back_id
+from ripple.changes.calls import GO, WAIT, StepCall, StepResult, take_back_id
 from ripple.changes.service import MAX_INTENT_CHARACTERS, Changes, Feed, Flows
 from ripple.model.change import Intent
 from ripple.model.errors import Conflict, Invalid, NotFound, Refused, Unavailable

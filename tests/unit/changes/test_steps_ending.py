@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 from tests.unit.changes.room import Room, as_activity, git, inside, step_context
 
-from ripple.changes.activities import MAX_CRASHES, MAX_OUTAGES
 from ripple.changes.applications import ADOPTING, FAILED, READY, lease_of
-from ripple.changes.flow import AGAIN, GO, STOP, TRIAL_STEPS, WAIT, StepCall, StepResult, take_back_id
+from ripple.changes.attempts import MAX_CRASHES, MAX_OUTAGES
+from ripple.changes.calls import (
+    AGAIN,
+    GO,
+    STOP,
+    TRIAL_STEPS,
+    WAIT,
+    StepCall,
+    StepResult,
+    take_back_id,
+)
 from ripple.changes.steps import ending
 from ripple.changes.steps.recording import record
 from ripple.model.errors import Unavailable

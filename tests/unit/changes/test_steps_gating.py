@@ -9,7 +9,7 @@ import pytest
 from tests.unit.changes.room import TRACE, Room, git, inside, step_context
 
 from ripple.changes.attested import doubt
-from ripple.changes.flow import GO, STOP
+from ripple.changes.calls import GO, STOP
 from ripple.changes.steps.gating import commit_message, keep_evidence, run_gates
 from ripple.changes.steps.ground import ground_of, toolchain_for
 from ripple.delivery.gates import TREE_GATES

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.changes.room import Room, git, inside, step_context
 
-from ripple.changes.flow import STOP, WAIT
+from ripple.changes.calls import STOP, WAIT
 from ripple.changes.steps.gating import keep_evidence
 from ripple.changes.steps.promotion import promote
 from ripple.delivery.gates import TREE_GATES

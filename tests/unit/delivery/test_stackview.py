@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.front_door.test_console_contract import fields
 from tests.unit.stack.checkouts import ROLES, make, row, whole
 
 from ripple.delivery.stackview import VERBS, StackSeen
@@ -52,6 +53,18 @@ def test_a_card_shows_what_runs_what_is_installed_and_what_drifts(seen: StackSee
     assert (cards["bus"]["state"], cards["bus"]["component"]) == ("ready", "bus")
     assert [one["message"] for one in cards["bus"]["drift"]] == ["is unready"]
     assert (cards["page"]["installed"], cards["page"]["drift"], cards["page"]["state"]) == ("1.0", [], None)
+
+
+def test_the_console_knows_every_field_of_a_card_and_of_a_system(seen: StackSeen) -> None:
+    bus = shown(seen, seen.map.get("bus"), None, "")
+    card = page(seen)["layers"][0]["systems"][0]
+    assert set(page(seen)) == fields("Stack")
+    assert set(card) == fields("SystemCard")
+    assert set(bus) == fields("System")
+    assert set(bus["routes"][0]) == fields("Route")
+    assert set(bus["repairs"][0]) == fields("Repair")
+    assert set(page(seen)["roles"][0]) == fields("Role")
+    assert set(page(seen)["drift"][0]) == fields("Drift")
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from ripple.model.gate import Verdict
 from ripple.model.governance import AuditEntry
 from ripple.model.release import ENVIRONMENTS
 from ripple.planes.records import tables
-from ripple.surfaces.http import changes, identity, system, voters
+from ripple.surfaces.http import changes, identity, stack, system, voters
 from ripple.surfaces.http.changes import NewChange
 from ripple.surfaces.http.voters import NewProvider
 
 CONSOLE = Path(__file__).parents[3] / "console" / "src"
-API = (CONSOLE / "api.ts").read_text()
+API = (CONSOLE / "api.ts").read_text() + (CONSOLE / "stack" / "types.ts").read_text()
 CLIENT = (CONSOLE / "client.ts").read_text()
 WORDS = (CONSOLE / "words.ts").read_text()
 
@@ -35,7 +35,7 @@ WORDS = (CONSOLE / "words.ts").read_text()
 def routes() -> set[tuple[str, str]]:
     """Method and path of every route below /api, each parameter as ``{}``."""
     server = FastAPI()
-    for router in (identity.router, changes.router, system.router, voters.router):
+    for router in (identity.router, changes.router, system.router, voters.router, stack.router):
         server.include_router(router)
     return {
         (method.upper(), re.sub(r"\{[^}]*\}", "{}", path))

@@ -21,7 +21,7 @@ SEARCHED = (
 )
 TEXT = {".py", ".ts", ".tsx", ".css", ".html", ".md", ".yaml", ".json", ".rego", ".toml"}
 OTHER = re.compile(r"flex[- ]?stack|flex[- ]?net ?os|build[- ]?kit", re.IGNORECASE)
-IDENTIFIER = re.compile(r"\b(buildkit\.[a-z_]+|flexstack-[a-z-]+)")
+IDENTIFIER = re.compile(r"\b(buildkit\.[a-z_]+|flexstack-[a-z-]+|FlexNetOS/[a-z-]+|DOCKER_BUILDKIT)")
 
 
 def other_names(text: str) -> list[str]:

@@ -30,11 +30,11 @@ ABOUT_THE_MACHINE = {
     "bench": "measures a checkout",
     "test": "checks a checkout",
     "requirements": "reads a checkout's ledger",
-    "verify": "proves the systems of a checkout on this machine",
-    **{
-        f"component {verb}": "looks after the systems in this machine's prefix, with or without an instance"
-        for verb in ("detect", "fix", "info", "install", "remove", "verify")
-    },
+    "component info": "reads a row of a checkout and the prefix of this machine",
+    "component detect": "looks at the programs of this machine",
+    "stack generate": "writes files of a checkout",
+    "stack hash": "reads the files of a checkout",
+    "stack show": "reads a file of a checkout",
     "lock": "compares files of a checkout",
     "lock update": "changes a file of a checkout",
     "bundle create": "fills a folder of this machine",
@@ -42,8 +42,17 @@ ABOUT_THE_MACHINE = {
 }
 ASKS_THE_SUPERVISOR = {"status": ("GET", "/status"), "logs": ("GET", "/components/{}/logs")}
 """They work while the API is away; in the console the same is behind a route."""
+WORKS_WITHOUT_AN_INSTANCE = {
+    **{f"component {verb}": ("POST", "/stack/{}/repair") for verb in ("install", "fix", "remove", "verify")},
+    "verify": ("POST", "/stack/{}/repair"),
+    "stack check": ("GET", "/stack"),
+    "stack list": ("GET", "/stack"),
+    "drift": ("GET", "/stack"),
+}
+"""On a checkout and this machine's prefix; in the console the same is behind a route of an instance."""
 IN_A_LIST = {("GET", "/applications/{}"): ("GET", "/applications"), ("GET", "/config/{}"): ("GET", "/config")}
 """One row for a verb, all rows for a page."""
+LOCAL = {**ABOUT_THE_MACHINE, **WORKS_WITHOUT_AN_INSTANCE}
 REFUSAL = {"error": {"code": "refused", "message": "written down, not done", "retryable": False}}
 VERBS = {" ".join(path): command for path, command in verbs()}
 
@@ -94,7 +103,7 @@ def generic(path: str) -> str:
     return re.sub(r"(?<=/)given\b", "{}", path.removeprefix("/api"))
 
 
-@pytest.mark.parametrize("verb", sorted(VERBS.keys() - ABOUT_THE_MACHINE.keys() - ASKS_THE_SUPERVISOR.keys()))
+@pytest.mark.parametrize("verb", sorted(VERBS.keys() - LOCAL.keys() - ASKS_THE_SUPERVISOR.keys()))
 def test_each_verb_asks_a_route_that_the_console_calls_too(verb: str, asked: list[tuple[str, str]]) -> None:
     result = CliRunner().invoke(program, words(verb))
     assert isinstance(result.exception, RippleError), (result.output, result.exception)
@@ -114,8 +123,13 @@ def test_what_the_supervisor_tells_a_verb_the_console_gets_from_a_route(
     assert ASKS_THE_SUPERVISOR[verb] in routes() & calls()
 
 
+@pytest.mark.parametrize("verb", sorted(WORKS_WITHOUT_AN_INSTANCE))
+def test_what_a_verb_does_on_a_checkout_the_console_does_through_a_route(verb: str) -> None:
+    assert WORKS_WITHOUT_AN_INSTANCE[verb] in routes() & calls()
+
+
 def test_only_verbs_about_the_machine_have_no_route() -> None:
-    assert VERBS.keys() >= ABOUT_THE_MACHINE.keys() | ASKS_THE_SUPERVISOR.keys()
+    assert VERBS.keys() >= LOCAL.keys() | ASKS_THE_SUPERVISOR.keys()
     assert len(VERBS) > 30
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import structlog
 
-from ripple.changes.activities import may_try_again, said
-from ripple.changes.flow import GO, STOP, StepCall, StepResult
+from ripple.changes.attempts import may_try_again, said
+from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.journal import now
 from ripple.changes.phases.actions import ACTIONS, Workshop
 from ripple.changes.phases.runs import BLOCKED, FAILED, PASSED, RUNNING, Run, Runs, Seen

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ripple.changes.flow import StepCall
+from ripple.changes.calls import StepCall
 from ripple.changes.journal import now
 from ripple.changes.service import Flows
 from ripple.governance.evidence import sign_statement, verify_envelope

@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 
 from ripple.changes.activities import StepContext, StepOutcome
-from ripple.changes.flow import GO, STOP
+from ripple.changes.calls import GO, STOP
 from ripple.changes.steps.ground import Ground, ground_of
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.inference.classify import classify

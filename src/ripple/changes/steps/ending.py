@@ -11,9 +11,18 @@ import anyio.to_thread
 import structlog
 from temporalio import activity
 
-from ripple.changes.activities import MAX_CRASHES, may_try_again, said
 from ripple.changes.applications import ADOPTING, FAILED, READY, lease_of
-from ripple.changes.flow import AGAIN, GO, STOP, TRIAL_STEPS, WAIT, StepCall, StepResult, take_back_id
+from ripple.changes.attempts import MAX_CRASHES, may_try_again, said
+from ripple.changes.calls import (
+    AGAIN,
+    GO,
+    STOP,
+    TRIAL_STEPS,
+    WAIT,
+    StepCall,
+    StepResult,
+    take_back_id,
+)
 from ripple.changes.journal import now
 from ripple.changes.steps.adoption import adopt_application
 from ripple.changes.steps.rooms import WORKER, Rooms

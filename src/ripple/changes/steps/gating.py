@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ripple.changes.activities import StepContext, StepOutcome
-from ripple.changes.flow import STOP
+from ripple.changes.calls import STOP
 from ripple.changes.journal import now
 from ripple.changes.steps.ground import Ground, ground_of, placed_tree, toolchain_for
 from ripple.changes.steps.rooms import WORKER, Rooms

@@ -10,7 +10,7 @@ import structlog
 
 from ripple.changes.activities import StepContext, StepOutcome
 from ripple.changes.attested import doubt
-from ripple.changes.flow import STOP, WAIT
+from ripple.changes.calls import STOP, WAIT
 from ripple.changes.journal import now
 from ripple.changes.steps.gating import keep_evidence
 from ripple.changes.steps.ground import ground_of, toolchain_for

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ripple.changes.activities import StepContext, StepOutcome
+from ripple.changes.calls import GO, STOP
 from ripple.changes.candidates import candidate_row
-from ripple.changes.flow import GO, STOP
 from ripple.changes.steps.admission import ranked_files
 from ripple.changes.steps.ground import ground_of
 from ripple.changes.steps.rooms import WORKER, Rooms

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ripple.changes.activities import StepContext, StepOutcome
+from ripple.changes.calls import STOP
 from ripple.changes.candidates import candidate_of
-from ripple.changes.flow import STOP
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.inference.reduce import reduce_votes
 from ripple.model.candidate import Candidate, Consensus

@@ -7,7 +7,7 @@ from typing import Any
 
 from ripple.changes import stack
 from ripple.changes.activities import Activities, StepContext, StepFunction, TaskFunction
-from ripple.changes.flow import StepCall, StepResult
+from ripple.changes.calls import StepCall, StepResult
 from ripple.changes.phases import running
 from ripple.changes.phases import runs as phase_runs
 from ripple.changes.steps import admission, ending, gating, promotion, proposing, recording, reducing, trying

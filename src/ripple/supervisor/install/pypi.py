@@ -108,9 +108,12 @@ async def _interpreter(wanted: str, folder: Path) -> str:
 
 async def _resolve(wanted: Sequence[str], python: str, room: Room, *flags: str) -> list[tuple[PackageUrl, Wanted]]:
     """The closure of some requirements as uv finds it: one wheel per package, for that interpreter."""
-    asked = room.scratch / "requirements.in"
-    await anyio.to_thread.run_sync(asked.write_text, "".join(f"{name}\n" for name in wanted))
-    words = (uv.find_uv_bin(), *_RESOLVE, *flags, "--python", python, str(asked))
+    asked, without = room.scratch / "requirements.in", room.scratch / "without.in"
+    kept, left_out = [[name for name in wanted if name.startswith("!") is out] for out in (False, True)]
+    await anyio.to_thread.run_sync(asked.write_text, "".join(f"{name}\n" for name in kept))
+    never = "".join(f"{name[1:]} ; python_version < '0'\n" for name in left_out)
+    await anyio.to_thread.run_sync(without.write_text, never)
+    words = (uv.find_uv_bin(), *_RESOLVE, *flags, "--override", str(without), "--python", python, str(asked))
     found = tomllib.loads(await run_tool(Command(words, room.scratch)))
     ask = "import sys; print(*sys.version_info[:2])"
     major, minor = (await run_tool(Command((python, "-c", ask), room.scratch))).split()

@@ -89,4 +89,5 @@ class Shown:
     def stop(self) -> None:
         """Take the bars off the screen."""
         self._timer.cancel()
-        self._bars.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()

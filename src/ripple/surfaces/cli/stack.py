@@ -81,3 +81,34 @@ def list_systems(
         "summary": "what",
     }
     table(shown, columns, f"no system in layer {layer}")
+
+
+@program.command("hash")
+def hash_manifests(json: Json = False) -> None:
+    """The one digest of all manifests, which builds and phases are bound to."""
+    from ripple.stack.manifests.hash import manifest_hash
+
+    found = manifest_hash(Path(project_root()) / "manifests")
+    if json:
+        show_json({"manifest_hash": found})
+    else:
+        people.print(found, markup=False, highlight=False)
+
+
+@program.command()
+def show(
+    file: Annotated[str, typer.Argument(help="A path below manifests, such as cloud/mcp_tools.json.")],
+    json: Json = False,
+) -> None:
+    """A manifest as Ripple reads it, checked and with every default filled in; always as JSON."""
+    from ripple.inference.policy import POLICY_FILE, PolicyFile
+    from ripple.stack.load import load_manifest, parse
+    from ripple.stack.manifests.registry import load_file
+
+    manifests = Path(project_root()) / "manifests"
+    name = file.removeprefix("manifests/")
+    if manifests / name == Path(project_root()) / POLICY_FILE:
+        found = parse(PolicyFile, load_manifest(manifests / name), name)
+        show_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        show_json(load_file(manifests, name).model_dump(mode="json", by_alias=True))

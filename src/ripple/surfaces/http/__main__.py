@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ripple.surfaces.lean  # noqa: F401
+
+# isort: split
 import argparse
 
 import uvicorn

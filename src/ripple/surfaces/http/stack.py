@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -44,12 +43,6 @@ async def system(system: str, who: Asking, app: Composed) -> dict[str, Any]:
 async def repair(system: str, body: Repair, who: Asking, app: Composed) -> dict[str, Any]:
     """Install, fix, remove, prove or restart a system; it goes on after the answer."""
     return await app.stack.repair(who, system, body.verb)
-
-
-@router.get("/drift")
-async def drift(who: Asking, app: Composed) -> dict[str, Any]:
-    """What no longer agrees, level by level, and what could not be compared."""
-    return asdict(await app.stack.drift(who))
 
 
 @router.get("/phases")
