@@ -48,8 +48,18 @@ QUESTIONS: dict[str, dict[str, Any]] = {
             for gate in ("build", "integration", "security", "policy", "evals")
         },
         "held": False,
+        "held_reason": "",
         "previous_environment_stable": True,
         "approval": {"required": False, "by": ""},
+        "origin": {"kind": "change"},
+        "tree": "t1",
+        "consensus": {"reached": True, "score": 0.8, "tree": "t1"},
+        "policy": {
+            "name": "ripple-moe",
+            "min_agreement": 0.6,
+            "min_lineages": 2,
+            "strategy": "weighted_consensus",
+        },
     },
 }
 

@@ -6,7 +6,31 @@ import rego.v1
 
 default decision := {"allow": false, "reasons": ["the request is incomplete: it needs paths, kind, config_dir and protected"]}
 
-decision := {"allow": count(refusals) == 0, "reasons": sort(refusals)} if {
+# The short way first: all paths at once, and only what is plainly in order. What it does not see through (text beyond
+# ASCII, odd segments, a name that is protected elsewhere) goes the long way, which alone says no.
+decision := {"allow": true, "reasons": []} if {
+	input.kind == "code"
+	is_string(input.config_dir)
+	is_array(input.protected)
+	is_array(input.paths)
+	every path in input.paths { is_string(path) }
+	joined := concat("/", input.paths)
+	not regex.match(`[^ -~]|[\\:]|[. /](/|$)|^(/|$)`, joined)
+	parts := split(lower(joined), "/")
+	lists := data.ripple.settings
+	is_array(lists.protected_names)
+	is_array(lists.protected_segments)
+	is_array(lists.protected_folders)
+	is_array(lists.protected_suffixes)
+	not strings.any_suffix_match(parts, lists.protected_suffixes)
+	named := array.concat(array.concat(lists.protected_names, lists.protected_segments), lists.protected_folders)
+	every part in parts { not part in named }
+	every one in input.protected {
+		is_string(one)
+		guarded := split(lower(trim(one, "/")), "/")
+		not trim_right(guarded[count(guarded) - 1], ". ") in parts
+	}
+} else := {"allow": count(refusals) == 0, "reasons": sort(refusals)} if {
 	is_array(input.paths)
 	is_string(input.kind)
 	is_string(input.config_dir)

@@ -111,8 +111,8 @@ def test_a_change_ends_the_same_when_a_process_is_killed_at_every_boundary(
     endpoint.asked.clear()
     watched = Watched(own, own.submit("shop", known("free-shipping").intent))
     kills = watched.kill_at_every_boundary(victim)
-    assert kills >= STEPS - 1, "it was killed at every boundary but, at most, behind the last"
     assert watched.state() == "promoted", watched.rows("SELECT reasons FROM changes WHERE id=?", watched.change)
+    assert kills >= STEPS - 1, "it was killed at every boundary but, at most, behind the last"
     assert git(folder, "rev-list", "--count", f"{before}..HEAD") == "1"
     assert Counter(request["model"] for request in endpoint.asked) == Counter((*LOCAL, *CLOUD)), (
         "nobody asked twice"

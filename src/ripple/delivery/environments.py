@@ -203,9 +203,9 @@ class Environments:
         """What is tried on a part of it."""
         return canary_of(await self.table.all(application), environment)
 
-    async def held(self, release: str) -> bool:
-        """True while the release may not be deployed."""
-        return await self.table.hold_reason(release) is not None
+    async def held(self, release: str) -> str | None:
+        """Why the release may not be deployed, None when it may."""
+        return await self.table.hold_reason(release)
 
     async def unhold(self, release: str) -> None:
         """An operator lets a held release go again; NotFound when there is none."""

@@ -7,12 +7,13 @@ Pure. Rules:
 - Checks an application does not declare (integration tests, evals) pass with that as the stated reason: the
   manifest is the base commit's, so a change cannot drop them.
 - Of several statements of one gate about one release the last one counts.
+- A release says where it comes from: a change, with its models' consensus, or an adoption, where nobody voted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ripple.delivery.canary import Analysis
@@ -24,6 +25,29 @@ TREE_GATES = (GateName.BUILD, GateName.INTEGRATION, GateName.SECURITY, GateName.
 """The gates that judge the tree itself; the canary judges what runs."""
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What stands in a release's way beside its gates; ``held`` is why it is held, None when it is not."""
+
+    held: str | None
+    previous_environment_stable: bool
+    approval: Mapping[str, Any]
+
+
+def from_change(consensus: Mapping[str, Any] | None, policy: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A change's release: the stored consensus and the inference policy it is measured by, None when not there."""
+    record = None
+    if consensus is not None:
+        tree = (consensus.get("details") or {}).get("tree")
+        record = {"reached": consensus.get("reached"), "score": consensus.get("score"), "tree": tree}
+    return {"origin": {"kind": "change"}, "consensus": record, "policy": policy}
+
+
+def from_adoption(state: str) -> dict[str, Any]:
+    """The first release of an application in ``state``; no model proposed it, so there is no consensus."""
+    return {"origin": {"kind": "adoption", "state": state}}
 
 
 def build_gate(release: Release, commands: Rows) -> Evidence:
@@ -93,19 +117,23 @@ def promotion_input(
     release: Release,
     environment: str,
     evidence: Sequence[Evidence | Mapping[str, Any]],
-    *,
-    held: bool,
-    previous_environment_stable: bool,
-    approval: Mapping[str, Any],
+    situation: Situation,
+    origin: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What policy ``ripple/promotion`` is asked. A gate without evidence about this very release is left out."""
+    """What policy ``ripple/promotion`` is asked. A gate without evidence about this very release is left out.
+
+    ``origin`` is what :func:`from_change` or :func:`from_adoption` says.
+    """
     return {
         "environment": environment,
         "release": str(release.digest),
         "gates": current_gates(release, evidence),
-        "held": held,
-        "previous_environment_stable": previous_environment_stable,
-        "approval": dict(approval),
+        "held": situation.held is not None,
+        "held_reason": situation.held or "",
+        "previous_environment_stable": situation.previous_environment_stable,
+        "approval": dict(situation.approval),
+        "tree": release.tree,
+        **origin,
     }
 
 

@@ -62,6 +62,7 @@ class PhasesFile(_Row):
     """``manifests/build_phases.json``."""
 
     schema_: str = Field(default="", alias="$schema")
+    description: str = ""
     phases: tuple[Phase, ...]
 
 
@@ -80,6 +81,7 @@ class TasksFile(_Row):
     """``manifests/task_graph.json``."""
 
     schema_: str = Field(default="", alias="$schema")
+    description: str = ""
     tasks: tuple[Task, ...]
 
 

@@ -73,14 +73,25 @@ def test_the_canarys_evidence_carries_its_numbers_and_environment() -> None:
 
 
 def _input(evidence: list[Any]) -> dict[str, Any]:
-    return gates.promotion_input(
-        RELEASE,
-        "dev",
-        evidence,
-        held=False,
-        previous_environment_stable=True,
-        approval={"required": False, "by": ""},
-    )
+    situation = gates.Situation(None, True, {"required": False, "by": ""})
+    return gates.promotion_input(RELEASE, "dev", evidence, situation, gates.from_change(None, None))
+
+
+def test_policy_is_told_why_a_release_is_held() -> None:
+    situation = gates.Situation("it was slow", True, {})
+    found = gates.promotion_input(RELEASE, "dev", [], situation, gates.from_adoption("adopting"))
+    assert (found["held"], found["held_reason"]) == (True, "it was slow")
+    assert (_input([])["held"], _input([])["held_reason"]) == (False, "")
+
+
+def test_policy_is_told_of_the_vote_by_the_tree_it_was_about() -> None:
+    consensus = {"reached": True, "score": 0.75, "details": {"tree": "t" * 40}, "clusters": []}
+    said = gates.from_change(consensus, {"name": "ripple-moe", "min_agreement": 0.6})
+    assert said["consensus"] == {"reached": True, "score": 0.75, "tree": "t" * 40}
+    assert _input([])["tree"] == RELEASE.tree
+    assert gates.from_change({}, None)["consensus"] == {"reached": None, "score": None, "tree": None}
+    assert _input([])["consensus"] is None, "a vote that is not there is told as none"
+    assert "consensus" not in gates.from_adoption("adopting")
 
 
 def test_stale_and_missing_evidence_is_not_there() -> None:

@@ -1,4 +1,8 @@
-"""Steps 7a-7d: one environment at a time. Policy lets the release in; the canary says whether it stays."""
+"""Steps 7a-7d: one environment at a time. Policy lets the release in; the canary says whether it stays.
+
+Policy is told the change's stored consensus and the inference policy as it stands now: without a consensus about
+the release's very tree nothing is deployed (R1.12.d).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from ripple.delivery.application import load_overlay
 from ripple.delivery.instances import Target
 from ripple.delivery.releases import load_release
 from ripple.model.application import EnvironmentOverlay
+from ripple.model.errors import NotFound
 from ripple.model.gate import Verdict
 from ripple.model.release import ENVIRONMENTS, Release
 
@@ -52,6 +57,20 @@ async def promote(rooms: Rooms, context: StepContext) -> StepOutcome:
     toolchain = await toolchain_for(rooms, ground.folder, ground.manifest)
     return await _deploy(
         rooms, context, rooms.environments.target(release, environment, ground.manifest, overlay, toolchain)
+    )
+
+
+async def situation(
+    rooms: Rooms, release: Release, environment: str, approval: Mapping[str, Any]
+) -> gates.Situation:
+    """Whether the release is held, and whether the environment before runs it; before ``dev`` there is none."""
+    position = ENVIRONMENTS.index(environment)
+    before = ENVIRONMENTS[position - 1] if position else None
+    stable = await rooms.environments.stable(release.application, before) if before else None
+    return gates.Situation(
+        held=await rooms.environments.held(release.digest),
+        previous_environment_stable=before is None or (stable is not None and stable.release == release.digest),
+        approval=approval,
     )
 
 
@@ -103,15 +122,19 @@ async def _asked(
     overlay: EnvironmentOverlay,
     approved_by: str,
 ) -> dict[str, Any]:
-    evidence = await _believed(rooms, change)
-    position = ENVIRONMENTS.index(environment)
-    before = ENVIRONMENTS[position - 1] if position else None
-    stable = await rooms.environments.stable(change["application"], before) if before else None
+    approval = {"required": overlay.require_approval, "by": approved_by}
     return gates.promotion_input(
         release,
         environment,
-        evidence,
-        held=await rooms.environments.held(release.digest),
-        previous_environment_stable=before is None or (stable is not None and stable.release == release.digest),
-        approval={"required": overlay.require_approval, "by": approved_by},
+        await _believed(rooms, change),
+        await situation(rooms, release, environment, approval),
+        gates.from_change(change["consensus"], _asked_for(rooms, change)),
     )
+
+
+def _asked_for(rooms: Rooms, change: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the change's inference policy asks for now; None when it was taken away since."""
+    try:
+        return rooms.voters.policy(change["policy"]).as_input()
+    except NotFound:
+        return None

@@ -16,6 +16,7 @@ from ripple.model.paths import Home
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
 from ripple.stack.root import project_root
 from ripple.supervisor.client import SupervisorClient
+from ripple.surfaces.cli.pinned import examine_pinned
 
 ENOUGH_DISK_BYTES = 3 * 10**9
 ANSWER_SECONDS = 10.0
@@ -46,6 +47,7 @@ async def examine(home: Home, deep: bool = False) -> list[dict[str, Any]]:
     rows += [await _program(name, *asked) for name, asked in NEEDED.items()]
     rows += [await _sandbox(), _console(), _home(home), _disk(home), await _instance(home)]
     rows += [_optional(names, fix) for names, fix in OPTIONAL.items()]
+    rows += await examine_pinned(project_root() / "manifests")
     return [*rows, *(await _deep(home))] if deep else rows
 
 

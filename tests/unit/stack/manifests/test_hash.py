@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.stack.manifests.shipped import MANIFESTS
 
@@ -34,6 +34,7 @@ def test_the_digest_is_of_one_line_for_each_file_sorted_by_path(tmp_path: Path) 
     assert manifest_hash(tmp_path) == hashlib.sha256(lines.encode()).hexdigest()
 
 
+@settings(max_examples=25, deadline=None)
 @given(files=st.dictionaries(NAMES, st.text(max_size=5), min_size=1, max_size=5), data=st.data())
 def test_one_changed_byte_changes_it_and_the_order_of_writing_does_not(
     files: dict[str, str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

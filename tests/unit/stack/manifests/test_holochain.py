@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.stack.manifests.shipped import MANIFESTS, ROOT, SPECIFICATION, changed, data, load
 
@@ -263,12 +263,14 @@ def test_a_hash_begins_as_holochains_do(kind: Kind, begins: str) -> None:
     assert encode(kind, b"\0" * 32).startswith(begins)
 
 
+@settings(deadline=None)
 @given(core=CORES, kind=st.sampled_from(Kind))
 def test_a_hash_is_read_back_as_it_was_written(core: bytes, kind: Kind) -> None:
     assert decode(kind, encode(kind, core)) == core
     assert len(encode(kind, core)) == 53
 
 
+@settings(deadline=None)
 @given(core=CORES, at=st.integers(0, 35))
 def test_a_hash_with_one_changed_bit_is_refused(core: bytes, at: int) -> None:
     raw = bytearray(Kind.DNA.value + core + location(core))

@@ -14,6 +14,7 @@ from tests.unit.stack.manifests.shipped import MANIFESTS, ROOT, SPECIFICATION, c
 
 from ripple.model.errors import Invalid
 from ripple.stack.manifests.check import manifest_documents, manifest_findings
+from ripple.stack.manifests.holohash import Kind, encode
 from ripple.stack.manifests.truth import KINDS, StackFile, broken_pointers, owner_of
 from ripple.stack.systems import load_map
 
@@ -90,8 +91,18 @@ def test_the_manifests_as_they_stand_have_no_finding(checkout: Path) -> None:
 
 
 FINDINGS: list[tuple[str, Callable[[Any], object], str, str]] = [
-    ("stack.yaml", lambda one: one["truth"]["policy"].update(paths=["rules"]), "TRUTH", "rules is not in the checkout"),
-    ("cloud/ci_pipeline.yaml", lambda one: one["jobs"]["test"]["steps"].append({"name": "x", "uses": "a/b@v1"}), "CI", "pins"),
+    (
+        "stack.yaml",
+        lambda one: one["truth"]["policy"].update(paths=["rules"]),
+        "TRUTH",
+        "rules is not in the checkout",
+    ),
+    (
+        "cloud/ci_pipeline.yaml",
+        lambda one: one["jobs"]["test"]["steps"].append({"name": "x", "uses": "a/b@v1"}),
+        "CI",
+        "nothing pins",
+    ),
     (
         "cloud/artifact_destinations.json",
         lambda one: one["destinations"][0].update(role="nothing.here"),
@@ -113,7 +124,7 @@ FINDINGS: list[tuple[str, Callable[[Any], object], str, str]] = [
     ("holochain/dnas/policy_store.json", lambda one: one.update(name="policy_shop"), "SHAPE", "policy_shop"),
     ("holochain/networks.json", lambda one: one.update(defualt="local"), "SHAPE", "did you mean 'default'"),
     ("wsl2/assets.json", lambda one: one["assets"][0].update(sha256="no digest"), "SHAPE", "sha256"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "change", "rule", "message"), FINDINGS, ids=[one[3] for one in FINDINGS])
@@ -140,10 +151,12 @@ def test_a_file_that_is_missing_and_a_sixth_application_are_found(checkout: Path
 def test_an_index_is_made_again_when_a_definition_changes(checkout: Path) -> None:
     index = "manifests/holochain/dnas/index.json"
     assert manifest_documents(checkout)[index] == (ROOT / index).read_text()
-    pinned = "uhC0kpKqWJdvWsjbQJVyyFpnRCJcXlx6aUW7oRj5VFyMMAAAAAAAA"
+    pinned = encode(Kind.DNA, b"x" * 32)
     edit(checkout, "holochain/dnas/policy_store.json", lambda one: one.update(hash=pinned))
-    assert index not in manifest_documents(checkout)
-    assert (
-        "no HoloHash" in manifest_findings(checkout)[0].message
-        or "changed" in manifest_findings(checkout)[0].message
-    )
+    assert json.loads(manifest_documents(checkout)[index])["policy_store"] == pinned
+
+
+def test_no_index_is_made_of_a_definition_that_does_not_hold(checkout: Path) -> None:
+    edit(checkout, "holochain/dnas/policy_store.json", lambda one: one.update(hash="uhC0k..."))
+    assert "manifests/holochain/dnas/index.json" not in manifest_documents(checkout)
+    assert "no HoloHash" in manifest_findings(checkout)[0].message

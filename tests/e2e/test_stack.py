@@ -1,7 +1,8 @@
-"""The phases on a real instance started from a clone: in order, refused by a dirty tree, resumed after a kill."""
+"""The stack of a real instance started from a clone: its drift, level by level, and the phases that build it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from tests.e2e.instance import ROOT, Instance, git, until
 
+NEXT = "\n    "
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
 
 
@@ -83,3 +85,86 @@ def test_models_that_are_not_there_are_no_inference_plane(cloned: tuple[Instance
     found = phases(cloned[0], "--from", "P4", "--to", "P5")
     assert states(found)["task-P4-models"] == "failed"
     assert states(found)["task-P5-flow"] == "blocked"
+
+
+def drift(one: Instance) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(one.run("drift", "--json", check=False).stdout)
+    return found
+
+
+def levels(one: Instance) -> set[str]:
+    return {finding["level"] for finding in drift(one)["findings"]}
+
+
+@contextlib.contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    """The file with one change in it; as it was afterwards."""
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+def test_a_checkout_and_its_instance_do_not_drift(cloned: tuple[Instance, Path]) -> None:
+    done = cloned[0].run("drift", "--json", check=False)
+    assert json.loads(done.stdout) == {"findings": [], "not_compared": []}
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("level", "name", "old", "new"),
+    [
+        ("document", "docs/STACK.md", "# The stack", "# The stacks"),
+        (
+            "manifest",
+            "manifests/components/09-messaging.yaml",
+            "role: events",
+            "reason: ADR 0999\n    role: events",
+        ),
+        ("lock", "manifests/vendor.lock.json", '"systems": {', '"systems": {"ghost": {"linux-x86_64": []},'),
+        ("running", "src/ripple/__init__.py", '"""', '"""\n'),
+    ],
+)
+def test_one_changed_byte_is_drift_at_its_level(
+    cloned: tuple[Instance, Path], level: str, name: str, old: str, new: str
+) -> None:
+    one, clone = cloned
+    with changed(clone / name, old, new):
+        done = one.run("drift", "--json", check=False)
+        # What a manifest or the lock says is also what the instance was started from.
+        assert {finding["level"] for finding in json.loads(done.stdout)["findings"]} - {"running"} <= {level}
+        assert level in levels(one)
+        assert done.returncode == 2
+
+
+def test_one_changed_byte_of_what_is_installed_is_drift_and_fix_mends_it(cloned: tuple[Instance, Path]) -> None:
+    one, _ = cloned
+    one.run("component", "install", "caddy", "--json")
+    assert levels(one) == set()
+    program = next((one.home / "prefix" / "trees" / "caddy").rglob("bin/caddy"))
+    program = program.resolve()
+    program.chmod(0o755)
+    with program.open("r+b") as file:
+        file.seek(100)
+        byte = file.read(1)
+        file.seek(100)
+        file.write(bytes([byte[0] ^ 1]))
+    assert [(one["level"], one["subject"]) for one in drift(one)["findings"]] == [("installed", "caddy")]
+    one.run("component", "fix", "caddy", "--json")
+    assert levels(one) == set()
+
+
+def test_one_stopped_process_is_drift_of_health_alone(cloned: tuple[Instance, Path]) -> None:
+    one, _ = cloned
+    pid = one.pid("nats")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        seen = until(lambda: levels(one), "it is missed", 60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    assert seen == {"healthy"}
+    until(lambda: not levels(one), "it is well again", 90)
