@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.instance import ROOT, Instance, git, until
+from tests.e2e.provider import Endpoint
 
 NEXT = "\n    "
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -81,10 +82,17 @@ def test_the_binary_is_refused_without_the_evidence_of_p6(cloned: tuple[Instance
     assert "P6 has left no evidence" in reasons["task-WSL-evidence"]
 
 
-def test_models_that_are_not_there_are_no_inference_plane(cloned: tuple[Instance, Path]) -> None:
-    found = phases(cloned[0], "--from", "P4", "--to", "P5")
-    assert states(found)["task-P4-models"] == "failed"
-    assert states(found)["task-P5-flow"] == "blocked"
+def test_a_model_that_answers_is_an_inference_plane_and_none_is_no_one(
+    cloned: tuple[Instance, Path], endpoint: Endpoint
+) -> None:
+    one, _ = cloned
+    found = states(phases(one, "--from", "P4", "--to", "P5"))
+    assert (found["task-P4-models"], found["task-P5-flow"]) == ("failed", "blocked")
+    endpoint.all_say("ok")
+    one.provider("local-1", endpoint.url, tier="local")
+    found = phases(one, "--from", "P4", "--to", "P5")
+    assert set(states(found).values()) == {"passed"}, found["tasks"]
+    assert {task["id"]: task["found"] for task in found["tasks"]}["task-P4-completion"]["model"] == "local-1"
 
 
 def drift(one: Instance) -> dict[str, Any]:

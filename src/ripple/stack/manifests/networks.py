@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ripple.model.errors import NotFound
-from ripple.stack.manifests.section import Section
+from ripple.stack.manifests.section import Document, Section
 
 Name = Literal["mainnet", "testnet", "local"]
 
@@ -41,10 +41,9 @@ class Network(Section):
         return self
 
 
-class Networks(Section):
+class Networks(Document):
     """``holochain/networks.json``."""
 
-    schema_: str = Field(default="", alias="$schema")
     default: Name = "local"
     mainnet: Network
     testnet: Network

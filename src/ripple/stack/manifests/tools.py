@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import rfc8785
-from jsonschema import Draft202012Validator
 from pydantic import Field, model_validator
 
 from ripple.model.errors import Invalid, NotFound, unknown_key
@@ -145,26 +143,33 @@ def checked_call(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
             raise unknown_key(key, schema["properties"], f"a call of {tool.name}")
     defaults = {key: one["default"] for key, one in schema["properties"].items() if "default" in one}
     filled = {**defaults, **arguments}
-    _fit(Draft202012Validator(schema), filled, f"a call of {tool.name}", tool.rules)
+    _fit(schema, filled, f"a call of {tool.name}", tool.rules)
     return filled
 
 
 def checked_result(tool: Tool, result: Mapping[str, Any]) -> dict[str, Any]:
     """The answer, once it fits; Invalid says what of it does not."""
-    _fit(Draft202012Validator(tool.output_schema()), dict(result), f"the answer of {tool.name}", ())
+    _fit(tool.output_schema(), dict(result), f"the answer of {tool.name}", ())
     return dict(result)
 
 
 def idempotency_key(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
     """The same for calls that are the same, defaults included; None where each call counts (X45, RFC 8785)."""
+    import rfc8785
+
     if tool.idempotent == "no":
         return None
     body = rfc8785.dumps({"tool": tool.name, "arguments": checked_call(tool, arguments)})
     return hashlib.sha256(body).hexdigest()
 
 
-def _fit(validator: Draft202012Validator, value: Any, where: str, rules: tuple[Rule, ...]) -> None:
-    wrong = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
+def _fit(schema: Mapping[str, Any], value: Any, where: str, rules: tuple[Rule, ...]) -> None:
+    from jsonschema import Draft202012Validator  # slow to import, and most who read the file never need it
+
+    wrong = sorted(
+        Draft202012Validator(schema).iter_errors(value),
+        key=lambda error: [str(part) for part in error.absolute_path],
+    )
     if not wrong:
         return
     told = []
