@@ -25,6 +25,7 @@ from pathlib import Path
 from ripple.model.component import Component
 from ripple.stack.components import load_component
 from ripple.stack.root import project_root
+from ripple.stack.systems import load_map
 from ripple.supervisor import probes
 from ripple.supervisor.launch import Launch, resolve
 from ripple.supervisor.loopback import free_ports
@@ -81,7 +82,8 @@ def by_hand() -> Iterator[Systems]:
     """The systems, not started yet; their folder goes when the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="rpl-"))
     try:
-        rows = [load_component(project_root() / "manifests", name) for name in SYSTEMS]
+        found = load_map(project_root() / "manifests")
+        rows = [load_component(found, name) for name in SYSTEMS]
         yield Systems(tuple(_prepared(row, folder) for row in rows), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

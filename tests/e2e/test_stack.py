@@ -59,9 +59,9 @@ def test_the_phases_up_to_the_state_plane_pass_and_a_second_run_changes_nothing(
         found = phases(one, "--to", "P3")
         assert set(states(found).values()) == {"passed"}, [task for task in found["tasks"] if task["reasons"]]
         assert git(clone, "status", "--porcelain") == "", "a second freeze is an empty diff"
-    found = {task["id"]: task["found"] for task in found["tasks"]}
-    assert found["task-P0-clean-tree"]["revision"] == git(clone, "rev-parse", "HEAD")
-    assert {"nats", "temporal", "caddy", "api", "worker"} <= set(found["task-P2-reconciler"])
+    seen = {task["id"]: task["found"] for task in found["tasks"]}
+    assert seen["task-P0-clean-tree"]["revision"] == git(clone, "rev-parse", "HEAD")
+    assert {"nats", "temporal", "caddy", "api", "worker"} <= set(seen["task-P2-reconciler"])
 
 
 def test_a_run_goes_on_after_its_worker_was_killed(cloned: tuple[Instance, Path]) -> None:
@@ -86,8 +86,8 @@ def test_a_model_that_answers_is_an_inference_plane_and_none_is_no_one(
     cloned: tuple[Instance, Path], endpoint: Endpoint
 ) -> None:
     one, _ = cloned
-    found = states(phases(one, "--from", "P4", "--to", "P5"))
-    assert (found["task-P4-models"], found["task-P5-flow"]) == ("failed", "blocked")
+    alone = states(phases(one, "--from", "P4", "--to", "P5"))
+    assert (alone["task-P4-models"], alone["task-P5-flow"]) == ("failed", "blocked")
     endpoint.all_say("ok")
     one.provider("local-1", endpoint.url, tier="local")
     found = phases(one, "--from", "P4", "--to", "P5")

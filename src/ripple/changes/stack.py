@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
-
-import anyio.to_thread
 
 from ripple.changes.applications import Applications
 from ripple.changes.attempts import may_try_again, said
@@ -14,26 +11,19 @@ from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.journal import now
 from ripple.changes.service import Flows
 from ripple.changes.steps.rooms import Rooms
-from ripple.delivery.proof import Bench, prove
-from ripple.delivery.stackstate import Stackstate, compare_all, instance_of
-from ripple.delivery.stackview import VERBS, StackSeen, one, whole
 from ripple.governance.governor import Governor
-from ripple.model.errors import Conflict, Invalid, NotFound
+from ripple.model.errors import Conflict, NotFound
 from ripple.model.governance import Principal
 from ripple.model.paths import Home
 from ripple.planes.objects import Objects
-from ripple.stack.drift import Comparison
-from ripple.stack.load import load_manifest
-from ripple.stack.root import project_root
 from ripple.supervisor.client import SupervisorClient
-from ripple.supervisor.smoke import Smoker
 
 TASK = "repair"
 RUNNING, DONE, FAILED = "running", "done", "failed"
 
 
 class Stack:
-    """What the console and the command line ask about the map, and the repairs they ask for."""
+    """What the console asks about the map, and the repairs it asks for."""
 
     def __init__(
         self, home: Home, governor: Governor, objects: Objects, flows: Flows, applications: Applications
@@ -46,15 +36,18 @@ class Stack:
 
     async def whole(self, principal: Principal) -> dict[str, Any]:
         """Every layer with its systems, every role, what is proven and what drifts."""
+        from ripple.changes.stackwork import whole_stack
+
         async with self._governor.act(principal, "system.read", "stack", data={}):
-            return whole(await self._seen(principal))
+            return await whole_stack(self._home, await self._known(principal))
 
     async def one(self, principal: Principal, name: str) -> dict[str, Any]:
         """Everything about one system; NotFound names the nearest one."""
+        from ripple.changes.stackwork import one_system
+
         async with self._governor.act(principal, "system.read", f"stack/{name}", data={}):
-            seen = await self._seen(principal)
-            row = seen.map.get(name)
-            return one(seen, row, await _kept(self._objects, name), self._state().signer(name))
+            known = await self._known(principal)
+            return await one_system(self._home, known, name, await _kept(self._objects, name))
 
     async def repair(self, principal: Principal, name: str, verb: str) -> dict[str, Any]:
         """Start a repair of a system; returns at once, :meth:`one` shows what becomes of it.
@@ -64,9 +57,9 @@ class Stack:
             NotFound: there is no such system, or nothing of it runs that could be restarted.
             Conflict: another repair of it goes on.
         """
-        if verb not in VERBS:
-            raise Invalid(f"cannot {verb} a system; there are: {', '.join(VERBS)}")
-        row = self._state().map.get(name)
+        from ripple.changes.stackwork import state_of
+
+        row = state_of(self._home).map.get(name)
         async with self._governor.act(principal, f"component.{verb}", f"stack/{name}", data={}):
             if verb == "restart":
                 if row.system.run is None:
@@ -80,34 +73,17 @@ class Stack:
             await self._flows.start_task(f"repair-{name}", TASK, StepCall(name, verb))
         return {"verb": verb, "state": RUNNING}
 
-    def _state(self) -> Stackstate:
-        return Stackstate(project_root(), self._home)
-
-    async def _compared(self, principal: Principal, state: Stackstate) -> Comparison:
-        found = {"applications": await self._applications.listed(principal)}
-        return await compare_all(state, lambda: found)
-
-    async def _seen(self, principal: Principal) -> StackSeen:
-        state = self._state()
-        instance = await instance_of(state)
-        facts = load_manifest(state.manifests / "stack.yaml")
-        return StackSeen(
-            map=state.map,
-            roles=facts["roles"],
-            profile=state.profile,
-            lock=state.lock,
-            proven=await anyio.to_thread.run_sync(state.proven),
-            installed=await anyio.to_thread.run_sync(state.installed),
-            drift=await self._compared(principal, state),
-            running={one.id: one for one in instance.components} if instance else {},
-        )
+    async def _known(self, principal: Principal) -> dict[str, Any]:
+        return {"applications": await self._applications.listed(principal)}
 
 
 async def repair(rooms: Rooms, call: StepCall) -> StepResult:
     """Do one repair; what became of it is kept for the page."""
+    from ripple.changes.stackwork import repair_system
+
     name, verb = call.change_id, call.step
     try:
-        await _repaired(project_root(), rooms, name, verb)
+        await repair_system(rooms, name, verb)
     except Exception as error:
         if may_try_again(error):
             raise
@@ -116,23 +92,6 @@ async def repair(rooms: Rooms, call: StepCall) -> StepResult:
         return StepResult(STOP, [reason])
     await _keep(rooms.objects, name, verb, DONE, "")
     return StepResult(GO)
-
-
-async def _repaired(root: Path, rooms: Rooms, name: str, verb: str) -> None:
-    state = Stackstate(root, rooms.home)
-    row = state.map.get(name)
-    match verb:
-        case "install":
-            await state.installer.install(row.system)
-        case "fix":
-            await state.installer.fix(row.system)
-        case "remove":
-            await state.installer.remove(name)
-        case "verify":
-            bench = Bench(root, state.map, state.lock, state.installer, Smoker(rooms.sandbox), rooms.key)
-            await prove(bench, row)
-        case _:
-            raise Invalid(f"a worker cannot {verb} a system")
 
 
 async def _kept(objects: Objects, name: str) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ from ripple.stack.checkout import check_checkout, read_rows, since
 from ripple.stack.documents import documents
 from ripple.stack.files import write_whole
 from ripple.stack.load import load_manifest
-from ripple.stack.manifests.check import manifest_documents, manifest_findings
 from ripple.stack.oci import FOLDER, MERGED, merged_rows, text_of
 from ripple.stack.phases import GRAPH, load_plan, mermaid
 from ripple.stack.rules import Finding
@@ -20,6 +19,8 @@ from ripple.stack.vendorlock import load_lock
 
 def check_stack(root: Path, revision: str = "") -> list[Finding]:
     """Every refusal of the checkout, by file and line; with ``revision`` also those of the change since."""
+    from ripple.stack.manifests.check import manifest_findings  # slow: most who import this room check nothing
+
     found = [*check_checkout(root, more), *manifest_findings(root)]
     return sorted([*found, *(since(root, revision) if revision else [])])
 
@@ -42,6 +43,8 @@ def write_documents(root: Path) -> list[str]:
 
 def more(root: Path) -> Mapping[str, str]:
     """What is made of more than the rows: the image table, the picture of the task graph, what is proven."""
+    from ripple.stack.manifests.check import manifest_documents
+
     return {
         **status_documents(root),
         **manifest_documents(root),

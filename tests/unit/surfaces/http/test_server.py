@@ -15,11 +15,14 @@ from tests.unit.changes.room import OPERATOR, ROOT, Room, inside
 from tests.unit.changes.temporal import free_port
 
 from ripple.app import App
+from ripple.changes.phases.runs import Phases, Runs
 from ripple.changes.service import Changes, Feed, Flows
+from ripple.changes.stack import Stack
 from ripple.governance.sessions import Sessions
 from ripple.planes import flows
 from ripple.planes.events import Events
 from ripple.planes.events.nats import NatsEvents
+from ripple.stack.phases import load_plan
 from ripple.stack.settings import resolve
 from ripple.supervisor.client import SupervisorClient
 from ripple.surfaces.http import guard
@@ -38,13 +41,17 @@ def app_in(room: Room) -> App:
 
     rooms = room.rooms
     events = Events(NatsEvents(f"nats://127.0.0.1:{free_port()}"))
-    changes = Changes(rooms.governor, rooms.journal, rooms.applications, Flows(connect), "ripple-moe-embedded")
+    starter = Flows(connect)
+    changes = Changes(rooms.governor, rooms.journal, rooms.applications, starter, "ripple-moe-embedded")
+    plan = load_plan(ROOT / "manifests")
     return App(
         rooms=rooms,
         events=events,
         sessions=Sessions(rooms.records, rooms.audit),
         supervisor=SupervisorClient(rooms.home),
         changes=changes,
+        stack=Stack(rooms.home, rooms.governor, rooms.objects, starter, rooms.applications),
+        phases=Phases(rooms.governor, Runs(rooms.objects, rooms.key), starter, plan),
         feed=Feed(rooms.records, events, rooms.journal),
         resolved=resolve(ROOT / "manifests", rooms.home.choices),
         operator_token=SecretStr(TOKEN),
@@ -263,5 +270,36 @@ def test_the_nodes_public_key_is_shown_and_only_that(tmp_path: Path) -> None:
         found = (await client.get("/api/audit/key")).json()
         assert found["public_key_pem"].startswith("-----BEGIN PUBLIC KEY-----")
         assert set(found) == {"key_id", "public_key_pem"}
+
+    served(tmp_path, scenario)
+
+
+def test_a_repair_is_decided_and_written_down_before_anything_happens(tmp_path: Path) -> None:
+    async def scenario(room: Room, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/api/stack/nats-server/repair", json={"verb": "install"})
+        assert (answer.status_code, answer.json()["error"]["retryable"]) == (503, True), "Temporal is away"
+        entries = (await client.get("/api/audit", params={"q": "component.install"})).json()["entries"]
+        assert {one["resource"] for one in entries} == {"stack/nats-server"}
+        strange = await client.post("/api/stack/nats-serve/repair", json={"verb": "install"})
+        assert strange.status_code == 404
+        assert "nats-server" in strange.json()["error"]["message"], "it names the nearest one"
+        for verb in ("rm", "", "component.remove"):
+            assert (await client.post("/api/stack/nats-server/repair", json={"verb": verb})).status_code == 422
+        still = await client.post("/api/stack/git/repair", json={"verb": "restart"})
+        assert still.status_code == 404, "git is nothing that runs"
+
+    served(tmp_path, scenario)
+
+
+def test_the_map_is_shown_without_an_instance_of_what_it_names(tmp_path: Path) -> None:
+    async def scenario(room: Room, client: httpx.AsyncClient) -> None:
+        found = (await client.get("/api/stack")).json()
+        cards = [card for layer in found["layers"] for card in layer["systems"]]
+        assert len(cards) > 165
+        assert all(card["state"] is None for card in cards)
+        assert any("no instance runs" in text for text in found["not_compared"])
+        one = (await client.get("/api/stack/temporal")).json()
+        assert one["running"] is None
+        assert (await client.get("/api/phases")).json()["run"] is None
 
     served(tmp_path, scenario)
