@@ -31,19 +31,25 @@ from ripple.governance.audit import Audit, AuditDraft
 from ripple.governance.evidence import GATE_PREDICATE, sign_statement
 from ripple.governance.keys import NodeKey
 from ripple.model.application import ApplicationManifest, EnvironmentOverlay
-from ripple.model.component import Component, ComponentState, ComponentStatus, Status
+from ripple.model.component import ComponentState, ComponentStatus, Status
 from ripple.model.governance import Principal, PrincipalKind
 from ripple.model.paths import Home
+from ripple.model.system import System, VendorLock
 from ripple.planes.policy.testing import run_tests
 from ripple.planes.records import Records
+from ripple.stack.documents import documents as generated
 from ripple.stack.load import parse, parse_yaml
+from ripple.stack.systems import Placed, StackMap, load_map
 from ripple.surfaces.cli.change import SHORT
 from ripple.surfaces.reference import FOLDER, commands, pages, routes
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-PICTURES = {f"{name}.png" for name in ("overview", "applications", "models", "ask", "change", "audit", "stack", "component")}
+PICTURES = {
+    f"{name}.png"
+    for name in ("overview", "applications", "models", "ask", "change", "audit", "stack", "component")
+}
 HEADINGS = ["Context", "Options", "Decision", "What it costs"]
 MARKER = re.compile(r"<!-- (?P<kind>test|needs): (?P<name>[^>]+?) -->")
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -399,10 +405,6 @@ def test_every_decision_has_its_four_headings_and_stands_in_the_index() -> None:
 
 
 def test_every_example_of_a_manifest_is_one() -> None:
-    component = next(
-        block for block in fenced("", documents()["docs/adding-a-component.md"]) if block.language == "yaml"
-    )
-    parse(Component, parse_yaml(component.text, component.place), component.place)
     whole: dict[str, Any] = {}
     for block in fenced("add-your-application.md", documents()["docs/how-to/add-your-application.md"]):
         if block.language == "yaml" and block.text.startswith("# environments/"):
@@ -411,6 +413,21 @@ def test_every_example_of_a_manifest_is_one() -> None:
             whole |= parse_yaml(block.text, block.place)
             parse(ApplicationManifest, whole, block.place)
     assert len(whole) > 4
+
+
+def test_the_example_of_a_component_becomes_a_part_of_everything_made_of_the_map() -> None:
+    row, run = (
+        block for block in fenced("", documents()["docs/adding-a-component.md"]) if block.language == "yaml"
+    )
+    (given,) = parse_yaml(row.text, row.place)
+    found = parse(System, {**given, **parse_yaml(run.text, run.place)}, row.place)
+    rows = load_map(ROOT / "manifests")
+    added = StackMap((*rows.rows, Placed(found, rows.get("nushell").layer, rows.get("nushell").file)))
+    made = generated(added, {found.role: "Searches"}, VendorLock())
+    for name in ("docs/STACK.md", "catalog-info.yaml", "tables/ports.csv"):
+        assert "ripgrep" in made[name] or "echo" in made[name], name
+    assert found.smoke is not None
+    assert [step.expect for step in found.smoke.steps] == ["^two$"]
 
 
 def test_the_example_of_a_policy_passes_its_own_tests(tmp_path: Path) -> None:

@@ -233,8 +233,13 @@ def test_code_in_comments_is_told_from_words(comment: str, code: bool) -> None:
     assert reads_as_code(comment) is code
 
 
+DEBIANS_DOCKER = re.compile(r"(?<=package: )docker\.io|(?<=pkg:deb/debian/)docker\.io|docker\.io(?=_\d)")
+"""A Debian package whose name is that of a host."""
+
+
 def test_no_registry_is_named_anywhere() -> None:
-    found = [(name, host) for name, text in texts().items() for host in REGISTRY_HOSTS if host in text]
+    known = {name: DEBIANS_DOCKER.sub("", text) for name, text in texts().items()}
+    found = [(name, host) for name, text in known.items() for host in REGISTRY_HOSTS if host in text]
     assert found == []
 
 

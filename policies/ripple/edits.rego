@@ -53,20 +53,18 @@ refusals contains sprintf("changes of kind %s are not taken; code and config are
 
 refusals contains sprintf("%v: not a path inside the repository", [path]) if {
 	some path in input.paths
-	not inside(path)
+	not path in inner
 }
 
 refusals contains sprintf("%s: protected, a change may not touch it", [path]) if {
-	some path in input.paths
-	inside(path)
+	some path in inner
 	protected(segments(path))
 }
 
 refusals contains sprintf("%s: a config change may touch only files below %s", [path, config_folder]) if {
 	input.kind == "config"
 	config_folder != ""
-	some path in input.paths
-	inside(path)
+	some path in inner
 	not startswith(path, concat("", [config_folder, "/"]))
 }
 
@@ -77,12 +75,16 @@ refusals contains "the application declares no config folder, so nothing can be 
 
 refusals contains sprintf("%s: a config change may not touch the schema it is checked against", [path]) if {
 	input.kind == "config"
-	some path in input.paths
-	inside(path)
+	some path in inner
 	endswith(lower(path), ".schema.json")
 }
 
 config_folder := trim(trim_prefix(input.config_dir, "./"), "/")
+
+inner contains path if {
+	some path in input.paths
+	inside(path)
+}
 
 inside(path) if {
 	is_string(path)

@@ -15,13 +15,13 @@ decision := {"allow": true, "reasons": []} if {
 	input.environment in ["dev", "qa", "staging", "prod"]
 	is_string(input.release)
 	input.release != ""
-	every gate in ["build", "integration", "security", "policy", "evals"] {
+	every gate in tree_gates {
 		input.gates[gate].verdict == "pass"
 		input.gates[gate].subject == input.release
 	}
 	input.held == false
 	input.previous_environment_stable == true
-	input.approval.required == false
+	consented
 	input.origin.kind == "change"
 	is_string(input.tree)
 	input.tree != ""
@@ -43,9 +43,11 @@ decision := {"allow": true, "reasons": []} if {
 
 order := ["dev", "qa", "staging", "prod"]
 
+tree_gates := {"build", "integration", "security", "policy", "evals"}
+
 required := {"build", "integration"} if {
 	input.origin.kind == "adoption"
-} else := {"build", "integration", "security", "policy", "evals"}
+} else := tree_gates
 
 refusals contains sprintf("%s is no environment; %s are", [input.environment, concat(", ", order)]) if {
 	not input.environment in order
@@ -85,8 +87,7 @@ refusals contains sprintf("%s does not run this release yet; environments are no
 }
 
 refusals contains sprintf("%s needs a person's approval and has none", [input.environment]) if {
-	object.get(input, ["approval", "required"], true) != false
-	not approved
+	not consented
 }
 
 refusals contains sprintf("a release of kind %s is not let in; a change and an adoption are", [input.origin.kind]) if {
@@ -152,7 +153,9 @@ asked if {
 	input.policy.min_agreement > 0
 }
 
-approved if {
+consented if {
+	input.approval.required == false
+} else if {
 	by := input.approval.by
 	is_string(by)
 	by != ""

@@ -22,8 +22,8 @@ good := {
 	"policy": {"name": "ripple-moe", "min_agreement": 0.6},
 }
 
-# What the short way would let in, asked in a way that it does not take: with an approval that is asked for and given.
-long := {"approval": {"required": true, "by": "operator:local"}}
+# What the short way would let in, asked in a way that it does not take: nothing needs to run before dev.
+long := {"environment": "dev", "previous_environment_stable": false}
 
 adoption := object.union(object.remove(good, ["consensus", "policy", "gates"]), {
 	"origin": {"kind": "adoption", "state": "adopting"},

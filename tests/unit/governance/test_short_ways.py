@@ -95,7 +95,7 @@ def test_no_path_gets_by_on_the_short_way(
 @pytest.mark.parametrize("name", NAMES)
 def test_each_protected_name_is_seen_wherever_it_stands(name: str) -> None:
     for path in (name, f"{name}/b", f"a/{name}", f"a/{name}/b", f"a/{name.upper()}", f"a/{name}.", f"{name} /b"):
-        for protected in ([], [name], [f"./{name}/"], [path], ["a"]):
+        for protected in ([], [name], [f"./{name}/"], [f"{name}. "], [path], ["a"]):
             asked = {"paths": ["ok/c.py", path], "kind": "code", "config_dir": "", "protected": protected}
             same("ripple/edits", asked)
 

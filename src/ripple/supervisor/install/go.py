@@ -19,6 +19,7 @@ from ripple.supervisor.install.commands import BUILD_SECONDS, Command, need_tool
 from ripple.supervisor.install.ways import Room, main_file, spec_of
 
 SIGNER = "Go checksum database"
+_LISTING = "loading deprecation"
 _ADVICE = "install the system 'go' (./ripple component install go), or Go by your own means"
 
 
@@ -95,8 +96,13 @@ async def _build(path: str, facts: Mapping[str, Any], made: Path, room: Room) ->
     common = ["-trimpath", "-p", "2"]
     env = {"GOBIN": str(made)}
     if not replacements:
-        await _go(["install", *common, f"{path}@{facts['Version']}"], room.scratch, env, build=True)
-        return
+        try:
+            await _go(["install", *common, f"{path}@{facts['Version']}"], room.scratch, env, build=True)
+            return
+        except Unavailable as error:
+            # A proxy may serve a module and not the list of its versions, which only this way asks for.
+            if _LISTING not in str(error):
+                raise
     local = [one["Old"]["Path"] for one in replacements if not one["New"].get("Version")]
     if local:
         raise Unavailable(

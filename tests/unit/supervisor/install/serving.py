@@ -90,12 +90,15 @@ def tar_of(files: Mapping[str, bytes | str], mode: str = "w:gz", runs: bool = Tr
     return made.getvalue()
 
 
-def wheel_of(name: str, version: str, files: dict[str, str], scripts: dict[str, str] | None = None) -> bytes:
+def wheel_of(
+    name: str, version: str, files: dict[str, str], scripts: dict[str, str] | None = None, *, requires: str = ""
+) -> bytes:
     """A pure wheel."""
     place = f"{name}-{version}.dist-info"
     data = {f"{name}-{version}.data/scripts/{key}": text for key, text in (scripts or {}).items()}
+    more = f"Requires-Dist: {requires}\n" if requires else ""
     facts = {
-        f"{place}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{place}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}",
         f"{place}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     whole = {**files, **data, **facts}

@@ -104,6 +104,18 @@ async def test_a_project_with_only_a_source_distribution_is_said(
     assert "wheels" in found.attempts[0]
 
 
+async def test_a_dependency_that_is_not_used_can_be_left_out(python_index: Shelf, prefix: Path) -> None:
+    weights = wheel_of("weights", "1.0", {"weights.py": "WORD = 'kept'\n"}, requires="nowhere>=2")
+    index_of(python_index, "weights", {"weights-1.0-py3-none-any.whl": weights})
+    route = {"kind": "pypi", "package": "weights", "version": "1.0"}
+    found = await Installer(prefix, VendorLock()).resolve(a_system("weights", route))
+    assert "nowhere" in found.attempts[0]
+    system = a_system("weights", {**route, "also": ["!nowhere"]})
+    one, tree = await installed(system, prefix)
+    assert await one.verify(system) == []
+    assert tree.version == "1.0"
+
+
 async def test_another_python_that_is_not_there_is_the_reason(python_index: Shelf, prefix: Path) -> None:
     route = {"kind": "pypi", "package": "greeting", "version": "2.0", "python": "==3.99.*"}
     found = await Installer(prefix, VendorLock()).resolve(a_system("g", route))
@@ -269,6 +281,17 @@ async def test_a_go_program_is_compiled_once_and_then_comes_from_the_cache(
     await one.remove("gotool")
     monkeypatch.setenv("PATH", "/nowhere")
     assert (await one.install(system)).root == tree.root
+
+
+async def test_a_go_module_whose_versions_nobody_lists_is_compiled_all_the_same(
+    go_modules: Shelf, prefix: Path
+) -> None:
+    del go_modules.bodies["/example.test/tool/@v/list"], go_modules.bodies["/example.test/tool/@latest"]
+    _, tree = await installed(
+        a_system("gotool", {"kind": "go", "package": "example.test/tool/cmd/gotool", "version": "v1.0.0"}), prefix
+    )
+    done = subprocess.run([tree.bin / "gotool"], capture_output=True, text=True, timeout=30)
+    assert done.stderr == "from go\n"
 
 
 async def test_a_go_module_that_is_not_the_locked_one_is_refused(go_modules: Shelf, prefix: Path) -> None:
