@@ -14,7 +14,7 @@ visit(async (page) => {
   await page.getByRole("status").filter({ hasText: ` of ${systems} systems` }).waitFor();
   const filtered = await page.locator(".stack-tile").count();
   await page.getByRole("link", { name: /^NATS with JetStream/ }).first().click();
-  await page.getByRole("heading", { level: 1, name: "NATS with JetStream" }).waitFor();
+  await page.getByRole("heading", { level: 1, name: "NATS with JetStream" }).waitFor(LONG);
   await page.getByRole("heading", { name: "Proof" }).waitFor(LONG);
   const text = await page.locator("main").innerText();
   await picture(page, "component");

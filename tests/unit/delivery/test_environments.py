@@ -23,7 +23,6 @@ from sqlalchemy import insert
 from ripple.delivery.edge import Edge
 from ripple.delivery.environments import Environments
 from ripple.delivery.instances import Target
-from ripple.supervisor.loopback import free_ports
 from ripple.delivery.releases import make_release
 from ripple.delivery.repository import Repository
 from ripple.delivery.toolchain import Toolchain
@@ -41,6 +40,7 @@ from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
 from ripple.stack.root import project_root
 from ripple.supervisor import start
 from ripple.supervisor.client import SupervisorClient
+from ripple.supervisor.loopback import free_ports
 from ripple.supervisor.places import socket_folder
 
 NUMBERS = itertools.count()

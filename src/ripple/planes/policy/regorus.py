@@ -1,9 +1,9 @@
 """Rego in process, by regorus' interpreter: one engine per thread, an answer in tens of microseconds.
 
-regorus also has a compiled form (``Program`` and ``Rvm``), twice as fast. It is not used, because it fails open:
-a built-in that errs is undefined there, so ``not startswith(1, "a")`` holds, two conflicting rules give no error,
-and an undefined call can be the text ``<undefined>``, which is true. The interpreter raises on each of them, which
-the facade turns into a no. ``tests/conformance/test_policy.py`` keeps these cases.
+regorus also has a compiled form (``Program`` and ``Rvm``), several times as fast. It is not used, because it fails
+open: a built-in that errs is undefined there, so ``not startswith(1, "a")`` holds, two conflicting rules give no
+error, and an undefined call can be the text ``<undefined>``, which is true. The interpreter raises on each of
+them, which the facade turns into a no. ``tests/conformance/test_policy.py`` keeps these cases.
 """
 
 from __future__ import annotations

@@ -90,12 +90,11 @@ async def _check(module: str, facts: Mapping[str, Any], locked: LockedRoute) -> 
 
 async def _build(path: str, facts: Mapping[str, Any], made: Path, room: Room) -> None:
     """Compile one package; a module with replacements of other modules is built as what its own go.mod says."""
-    replacements = (
-        json.loads(await _go(["mod", "edit", "-json", facts["GoMod"]], room.scratch)).get("Replace") or []
-    )
+    own = json.loads(await _go(["mod", "edit", "-json", facts["GoMod"]], room.scratch))
+    replacements, excluded = own.get("Replace") or [], own.get("Exclude") or []
     common = ["-trimpath", "-p", "2"]
     env = {"GOBIN": str(made)}
-    if not replacements:
+    if not replacements and not excluded:
         try:
             await _go(["install", *common, f"{path}@{facts['Version']}"], room.scratch, env, build=True)
             return
@@ -110,17 +109,20 @@ async def _build(path: str, facts: Mapping[str, Any], made: Path, room: Room) ->
             "repository, so it cannot be built from published modules"
         )
     folder = room.scratch / "module"
-    await anyio.to_thread.run_sync(_scratch_module, folder, facts, replacements)
+    await anyio.to_thread.run_sync(_scratch_module, folder, facts, replacements, excluded)
     await _go(["install", "-mod=mod", *common, path], folder, env, build=True)
 
 
-def _scratch_module(folder: Path, facts: Mapping[str, Any], replacements: list[dict[str, Any]]) -> None:
-    """A module that needs the one to build and repeats its replacements, which Go ignores in a dependency."""
+def _scratch_module(
+    folder: Path, facts: Mapping[str, Any], replacements: list[dict[str, Any]], excluded: list[dict[str, Any]]
+) -> None:
+    """A module that needs the one to build and repeats the replaced and excluded ones, which Go else ignores."""
     folder.mkdir(exist_ok=True)
     lines = ["module scratch", "go 1.22", f"require {facts['Path']} {facts['Version']}"]
     for one in replacements:
         old = " ".join(filter(None, (one["Old"]["Path"], one["Old"].get("Version"))))
         lines.append(f"replace {old} => {one['New']['Path']} {one['New']['Version']}")
+    lines.extend(f"exclude {one['Path']} {one['Version']}" for one in excluded)
     (folder / "go.mod").write_text("\n".join(lines) + "\n")
 
 

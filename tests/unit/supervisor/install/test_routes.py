@@ -294,6 +294,19 @@ async def test_a_go_module_whose_versions_nobody_lists_is_compiled_all_the_same(
     assert done.stderr == "from go\n"
 
 
+async def test_a_go_module_that_excludes_versions_is_compiled_all_the_same(
+    go_modules: Shelf, prefix: Path
+) -> None:
+    put_module(go_modules, "example.test/picky", "v1.0.0", {
+        "go.mod": "module example.test/picky\ngo 1.20\nexclude example.test/x v0.0.1\n",
+        "main.go": 'package main\nfunc main() { println("picky") }\n',
+    })  # fmt: skip
+    _, tree = await installed(
+        a_system("picky", {"kind": "go", "package": "example.test/picky", "version": "v1.0.0"}), prefix
+    )
+    assert subprocess.run([tree.bin / "picky"], capture_output=True, text=True, timeout=30).stderr == "picky\n"
+
+
 async def test_a_go_module_that_is_not_the_locked_one_is_refused(go_modules: Shelf, prefix: Path) -> None:
     route = {"kind": "go", "package": "example.test/tool/cmd/gotool", "version": "v1.0.0"}
     system = a_system("gotool", route)
