@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def test_both_refuse_the_same_tables_and_leave_what_was_there(
         merge_files(folders[0])
     done = run(nu, folders[1])
     assert done.returncode != 0
-    assert why in " ".join(done.stderr.replace("│", " ").split())
+    # A terminal's width breaks its words anywhere.
+    assert re.sub(r"\W", "", why) in re.sub(r"\W", "", done.stderr)
     assert [(folder / MERGED).read_text() for folder in folders] == [HEAD, HEAD]
 
 
