@@ -16,8 +16,9 @@ import pytest
 from tests.conformance.sandboxes import LIMITS, SANDBOX, SLEEPER, alive, gone, marker, python, ran, run, said, spec
 
 from ripple.model.errors import Invalid, Refused
-from ripple.planes.sandbox import Outcome, Sandbox, SandboxSpec, execution
+from ripple.planes.sandbox import Outcome, Sandbox, SandboxSpec, execution, launch
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
+from ripple.planes.sandbox.watch import Usage
 
 pytestmark = pytest.mark.skipif(
     run(SANDBOX.rungs()) == (), reason="not run: no isolation on this machine; allow unprivileged user namespaces"
@@ -102,6 +103,34 @@ def test_a_fork_bomb_is_stopped_and_leaves_nothing(work: Path) -> None:
     assert alive(mark) == []
 
 
+def test_a_bomb_stays_small_even_while_nobody_looks(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0 and not launch._parent():
+        pytest.skip("not run: root without a pids control group to write; RLIMIT_NPROC does not bind root")
+    monkeypatch.setattr("ripple.planes.sandbox.watch.sample", lambda root, most: Usage(0, 0, 0.0, ()))
+    code = """
+        import os, time
+        children = 0
+        try:
+            while children < 400:
+                if os.fork() == 0:
+                    time.sleep(20)
+                children += 1
+        except OSError:
+            pass
+        print(children, flush=True)
+    """
+    assert 20 <= int(said(python(work, code, limits={"processes": 20}))) <= 20 * 2 + 32
+
+
+def test_the_groups_of_ended_sandboxes_are_removed(work: Path) -> None:
+    if os.geteuid() != 0 or not launch._parent():
+        pytest.skip("not run: only root holds sandboxes in control groups")
+    ended = Path(launch._parent()) / f"{launch._MARK}{marker()}"
+    ended.mkdir()
+    said(spec(work, "true"))
+    assert not ended.exists()
+
+
 def test_threads_count_as_processes(work: Path) -> None:
     code = "import threading, time\nfor _ in range(30): threading.Thread(target=time.sleep, args=(5,)).start()"
     assert ran(python(work, code, limits={"processes": 10})).outcome is Outcome.PROCESSES
@@ -153,6 +182,7 @@ import asyncio, dataclasses, json, pathlib, subprocess, sys
 sys.path.insert(0, {str(SOURCE)!r})
 from ripple.planes.sandbox import Sandbox, SandboxSpec
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
+from ripple.planes.sandbox.watch import Usage
 folder = pathlib.Path(sys.argv[1])
 if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]).returncode:
     sys.exit(77)
@@ -210,6 +240,7 @@ ASK = f"""
 import asyncio, os, pathlib, sys, time
 sys.path[:0] = [{str(SOURCE)!r}, {str(SOURCE.parent)!r}]
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
+from ripple.planes.sandbox.watch import Usage
 from tests.conformance.sandboxes import SLEEPER, alive, marker, python
 folder = pathlib.Path(sys.argv[1])
 for number in range(int(sys.argv[2])):

@@ -73,7 +73,8 @@ class BubblewrapSandbox:
         python = str(interpreter())
         filtered = base64.b64encode(filter_program()).decode()
         return (
-            python, "-I", "-S", str(_HERE / "launch.py"), filtered, self._binary,
+            python, "-I", "-S", str(_HERE / "launch.py"),
+            str(spec.limits.processes * 2 + 32), filtered, self._binary,
             *isolation(spec, new_session=False),
             "--ro-bind", str(_HERE / "relay.py"), _RELAY, "--bind", str(folder), _SOCKETS,
             *sealed(), "--", python, "-I", "-S", _RELAY,

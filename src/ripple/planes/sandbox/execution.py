@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from ripple.planes.sandbox import Outcome, SandboxResult, SandboxSpec, watch
+from ripple.planes.sandbox.launch import cap
 
 _CHUNK = 1 << 16
 _FAST_SECONDS, _SLOW_SECONDS = 0.02, 0.05
@@ -166,13 +167,16 @@ class _Run:
         return int(json.loads(self.status.splitlines()[0])["child-pid"])
 
     def _limit(self, pid: int) -> None:
+        # Only a backstop: the watcher names the breach, this keeps a fast bomb small until then.
+        processes = self.limits.processes * 2 + 32
+        if os.geteuid() == 0:
+            cap(pid, processes)
         wanted = {
             resource.RLIMIT_CPU: int(self.limits.cpu_seconds) + 2,
             resource.RLIMIT_FSIZE: self.limits.disk_bytes + (1 << 20),
             resource.RLIMIT_NOFILE: _OPEN_FILES,
             resource.RLIMIT_CORE: 0,
-            # Only a backstop: the watcher names the breach, this keeps a fast bomb small until then.
-            resource.RLIMIT_NPROC: self.limits.processes * 2 + 32,
+            resource.RLIMIT_NPROC: processes,
         }
         for kind, value in wanted.items():
             hard = resource.prlimit(pid, kind)[1]
