@@ -83,7 +83,7 @@ function Roles({ roles }: { roles: Role[] }) {
   return (
     <section aria-labelledby="roles">
       <h2 id="roles">Who does what</h2>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Roles">
+      <div class="table-scroll" tabIndex={0} role="region" aria-label="Roles">
         <table>
           <thead><tr><th>Role</th><th>Default</th><th>Others</th></tr></thead>
           <tbody>

@@ -97,14 +97,15 @@ class _Run:
                 os.close(number)
         try:
             self.first = self._first_process()
+            if self.first is not None:
+                self._hold(self.first)
+                os.write(go, b"1")
+        except ProcessLookupError:
+            self.first = None  # it could not be set up and has ended; bwrap says why
+        finally:
             if self.first is None:
                 # Let go now, a late bwrap would run the command without limits and without a watcher.
                 self._kill()
-            else:
-                self.gone = os.pidfd_open(self.first)
-                self._limit(self.first)
-                os.write(go, b"1")
-        finally:
             os.close(go)
 
     def loop(self) -> None:
@@ -166,7 +167,13 @@ class _Run:
                 self.status += data
         return int(json.loads(self.status.splitlines()[0])["child-pid"])
 
-    def _limit(self, pid: int) -> None:
+    def _hold(self, pid: int) -> None:
+        """Be able to end ``pid``, and limit it and all it will start.
+
+        Raises:
+            ProcessLookupError: it is gone.
+        """
+        self.gone = os.pidfd_open(pid)
         # Only a backstop: the watcher names the breach, this keeps a fast bomb small until then.
         processes = self.limits.processes * 2 + 32
         if os.geteuid() == 0:
