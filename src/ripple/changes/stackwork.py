@@ -15,6 +15,7 @@ from ripple.model.errors import Invalid
 from ripple.model.paths import Home
 from ripple.stack.load import load_manifest
 from ripple.stack.root import project_root
+from ripple.supervisor.install.own import mend_own, own_package
 from ripple.supervisor.smoke import Smoker
 
 
@@ -45,7 +46,9 @@ async def repair_system(rooms: Rooms, name: str, verb: str) -> None:
         case "install":
             await state.installer.install(row.system)
         case "fix":
-            await state.installer.fix(row.system)
+            await mend_own(row.system, state.root)
+            if own_package(row.system) is None or state.installer.installed(row.system) is not None:
+                await state.installer.fix(row.system)
         case "remove":
             await state.installer.remove(name)
         case "verify":
@@ -65,6 +68,7 @@ async def _seen(state: Stackstate, applications: Mapping[str, Any]) -> StackSeen
         lock=state.lock,
         proven=await anyio.to_thread.run_sync(state.proven),
         installed=await anyio.to_thread.run_sync(state.installed),
+        own=await anyio.to_thread.run_sync(state.own),
         drift=await compare_all(state, lambda: applications),
         running={component.id: component for component in instance.components} if instance else {},
     )

@@ -1,6 +1,7 @@
 """Proving systems: install what the lock says, use it as its row says, and sign what came of it.
 
-An error of the machinery proves nothing: it is raised, and no evidence is written.
+- An error of the machinery proves nothing: it is raised, and no evidence is written.
+- That a system cannot be had here now does not undo the evidence that it works: what was proven stays.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ripple import __version__
-from ripple.delivery.evidence import write_evidence
+from ripple.delivery.evidence import read_evidence, write_evidence
 from ripple.governance.keys import NodeKey
-from ripple.model.errors import Broken
+from ripple.model.errors import Broken, Unavailable
 from ripple.model.system import Kind, Outcome, Smoke, System, VendorLock, Verdict, this_platform
 from ripple.stack.proven import Proof, Tried, evidence_name, lock_digest, plain_reason, row_digest
 from ripple.stack.systems import Placed, StackMap
@@ -50,9 +51,12 @@ async def prove(bench: Bench, placed: Placed) -> Verdict:
     """Try one system and write its evidence; two at once for one system leave the evidence of one of them, whole.
 
     Raises:
-        RippleError: the system is not in the lock, its tree was changed, or no sandbox works; nothing is written.
+        RippleError: the system is not in the lock, what was fetched or its tree was changed, a tool was
+            stopped, it cannot be had although it is proven, or no sandbox works; nothing is written.
     """
     found = await _try(bench, placed)
+    if found.outcome is Outcome.NOT_OBTAINABLE:
+        _keep_what_is_proven(bench, placed, found.reason)
     verdict = Verdict(
         id=placed.system.id,
         layer=placed.layer.id,
@@ -78,6 +82,8 @@ async def _try(bench: Bench, placed: Placed) -> _Found:
         others = {name: await _whole(bench, bench.rows.get(name).system) for name in system.smoke.needs}
         tree = await _whole(bench, system) if system.routes else None
     except NotObtainable as error:
+        if error.unsure:
+            raise
         return _Found(Outcome.NOT_OBTAINABLE, str(error))
     installed = round(time.monotonic() - began, 2)
     result = await bench.smoker.run(system, system.smoke, tree, others)
@@ -96,6 +102,15 @@ async def _whole(bench: Bench, system: System) -> Tree:
             f"./ripple component fix {system.id}"
         )
     return tree
+
+
+def _keep_what_is_proven(bench: Bench, placed: Placed, reason: str) -> None:
+    before = read_evidence(bench.root, placed, bench.lock)
+    if before.proof is not None and before.verdict.outcome in (Outcome.WORKS, Outcome.INSTALLS):
+        raise Unavailable(
+            f"{reason}; its evidence of {before.proof.date[:10]} stays, because the same bytes were used then; "
+            f"if they are gone for good, remove {evidence_name(placed.system.id)} and verify it again"
+        )
 
 
 def _judged(smoke: Smoke, tree: Tree | None, result: SmokeResult, installed: float) -> _Found:

@@ -16,13 +16,14 @@ from ripple.model.errors import RippleError, Unavailable
 from ripple.model.paths import Home
 from ripple.model.system import Outcome, System, VendorLock, this_platform
 from ripple.stack.components import Profile, load_profile
-from ripple.stack.drift import Comparison, Installed, Instance, Snapshot, compare
+from ripple.stack.drift import Comparison, Installed, Instance, Running, Snapshot, compare
 from ripple.stack.proven import Proven, evidence_name
 from ripple.stack.systems import StackMap, load_map
 from ripple.stack.vendorlock import check_lock, load_lock
 from ripple.supervisor.client import SupervisorClient
 from ripple.supervisor.fingerprint import fingerprint
 from ripple.supervisor.install import Installer, Prefix
+from ripple.supervisor.install.own import changed_files, own_package
 
 Applications = Callable[[], Mapping[str, Any]]
 
@@ -78,6 +79,14 @@ class Stackstate:
                 found[name] = Installed(tree.version, current, changed)
         return found
 
+    def own(self) -> dict[str, Installed]:
+        """The profile's systems as Ripple's own environment has them: what of their wheels has changed since."""
+        found = {}
+        for system in self.profile_systems():
+            if (package := own_package(system)) is not None:
+                found[system.id] = Installed(package.version, current=True, changed=tuple(changed_files(package)))
+        return found
+
     def proven(self) -> dict[str, Proven]:
         """Every system as its evidence shows it."""
         return {one.placed.system.id: one for one in read_all(self.root, self.map.rows, self.lock)}
@@ -128,6 +137,7 @@ async def compare_all(state: Stackstate, applications: Applications | None) -> C
         findings=findings,
         lock=check_lock(state.map, state.lock, this_platform()),
         installed=await anyio.to_thread.run_sync(state.installed),
+        own=await anyio.to_thread.run_sync(state.own),
         instance=await instance_of(state),
         environments=await _environments(applications),
         not_compared=tuple(skipped),
@@ -146,7 +156,7 @@ async def instance_of(state: Stackstate) -> Instance | None:
     return Instance(tuple(status.components), told["build"] == fingerprint(state.manifests))
 
 
-async def _environments(applications: Applications | None) -> dict[str, dict[str, str | None]] | None:
+async def _environments(applications: Applications | None) -> dict[str, dict[str, Running | None]] | None:
     if applications is None:
         return None
     try:
@@ -154,6 +164,10 @@ async def _environments(applications: Applications | None) -> dict[str, dict[str
     except RippleError:
         return None
     return {
-        one["name"]: {place["environment"]: (place["stable"] or {}).get("commit") for place in one["environments"]}
+        one["name"]: {
+            place["environment"]: Running(str(stable["commit"]), str(stable["at"])) if stable else None
+            for place in one["environments"]
+            for stable in (place["stable"],)
+        }
         for one in found["applications"]
     }

@@ -35,6 +35,7 @@ class StackSeen:
     lock: VendorLock
     proven: Mapping[str, Proven]
     installed: Mapping[str, Installed]
+    own: Mapping[str, Installed]
     drift: Comparison
     running: Mapping[str, ComponentStatus] = field(default_factory=dict)
 
@@ -101,7 +102,7 @@ def one(seen: StackSeen, row: Placed, repairing: Mapping[str, Any] | None, signe
         "external": external.model_dump() if external else None,
         "evidence": _evidence(seen.proven[system.id], signer),
         "running": running.model_dump(mode="json") if running else None,
-        "repairs": _repairs(system, system.id in seen.installed, running is not None),
+        "repairs": _repairs(system, system.id in seen.installed, system.id in seen.own, running is not None),
         "repairing": dict(repairing) if repairing else None,
     }
 
@@ -150,14 +151,14 @@ def _evidence(proven: Proven, signer: str) -> dict[str, Any] | None:
     }
 
 
-def _repairs(system: System, installed: bool, running: bool) -> list[dict[str, Any]]:
+def _repairs(system: System, installed: bool, own: bool, running: bool) -> list[dict[str, Any]]:
     why = {
         "install": ""
         if system.routes and not installed
         else "it is installed"
         if installed
         else "no route leads to it",
-        "fix": "" if installed else "it is not installed",
+        "fix": "" if installed or own else "it is not installed",
         "remove": "" if installed else "it is not installed",
         "verify": "" if system.smoke or system.external else "it has no smoke test",
         "restart": "" if running else "it does not run in this instance",

@@ -71,6 +71,14 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Running:
+    """What has an environment's traffic: a commit, and since when (ISO 8601, UTC)."""
+
+    commit: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What was seen. ``None`` is what could not be looked at."""
 
@@ -79,8 +87,11 @@ class Snapshot:
     findings: Sequence[Finding]
     lock: Sequence[LockFinding]
     installed: Mapping[str, Installed]
+    """In the prefix."""
+    own: Mapping[str, Installed] = field(default_factory=dict)
+    """In Ripple's own environment, from which the profile's systems run."""
     instance: Instance | None = None
-    environments: Mapping[str, Mapping[str, str | None]] | None = None
+    environments: Mapping[str, Mapping[str, Running | None]] | None = None
     not_compared: tuple[str, ...] = ()
 
 
@@ -126,6 +137,11 @@ def _locks(seen: Snapshot) -> Iterator[Drift]:
 
 
 def _installed(seen: Snapshot) -> Iterator[Drift]:
+    for name, one in sorted(seen.own.items()):
+        if one.changed:
+            message = f"differs from the wheel it came in: {_some(one.changed)}"
+            mend = f"./ripple component fix {name}, then ./ripple restart {name}"
+            yield Drift(Level.INSTALLED, Severity.ERROR, name, message, mend)
     known = {placed.system.id for placed in seen.map.rows}
     for name, one in sorted(seen.installed.items()):
         fix = f"./ripple component fix {name}"
@@ -133,13 +149,15 @@ def _installed(seen: Snapshot) -> Iterator[Drift]:
             gone = f"./ripple component remove {name}"
             yield Drift(Level.INSTALLED, Severity.WARNING, name, "is installed and stands in no layer", gone)
         elif one.changed:
-            what = ", ".join(one.changed[:3]) + (
-                f" and {len(one.changed) - 3} more" if len(one.changed) > 3 else ""
-            )
-            yield Drift(Level.INSTALLED, Severity.ERROR, name, f"differs from what was installed: {what}", fix)
+            message = f"differs from what was installed: {_some(one.changed)}"
+            yield Drift(Level.INSTALLED, Severity.ERROR, name, message, fix)
         elif not one.current:
             message = f"{one.version} was installed from another lock"
             yield Drift(Level.INSTALLED, Severity.WARNING, name, message, fix)
+
+
+def _some(files: Sequence[str]) -> str:
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def _running(seen: Snapshot, instance: Instance) -> Iterator[Drift]:
@@ -166,16 +184,18 @@ def _lives(one: ComponentStatus) -> bool:
     return one.pid is not None
 
 
-def _environments(found: Mapping[str, Mapping[str, str | None]]) -> Iterator[Drift]:
-    """Each environment against the one before it: what is further on must have been where it comes from."""
+def _environments(found: Mapping[str, Mapping[str, Running | None]]) -> Iterator[Drift]:
+    """Each environment against the one before it, which may be ahead, but never behind."""
     for application, releases in sorted(found.items()):
         for before, after in itertools.pairwise(WAY):
             here, there = releases.get(before), releases.get(after)
-            if here and there and here != there:
-                yield Drift(
-                    Level.ENVIRONMENT,
-                    Severity.WARNING,
-                    f"{application}/{after}",
-                    f"runs {there[:12]}, {before} runs {here[:12]}",
-                    f"./ripple change list, and promote or roll back the change between {before} and {after}",
-                )
+            if there is None or (here and (here.commit == there.commit or here.at >= there.at)):
+                continue
+            runs = f"{here.commit[:12]} since before that" if here else "nothing"
+            yield Drift(
+                Level.ENVIRONMENT,
+                Severity.WARNING,
+                f"{application}/{after}",
+                f"runs {there.commit[:12]} since {there.at}, and {before} runs {runs}",
+                f"./ripple change list, and bring {before} to what {after} runs, or roll {after} back",
+            )

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import pytest
 from tests.unit.inference.asking import REQUEST
 from tests.unit.inference.endpoint import Endpoint, raw, said
+from tests.unit.supervisor.conftest import Instance
 
 from ripple.changes.voters import DECODINGS, Voters
 from ripple.governance.audit import Audit
@@ -374,16 +375,11 @@ def test_a_model_that_cannot_be_fetched_is_shown_as_failed(
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Home]:
     """A real supervisor of one process that does nothing."""
-    manifests, home = tmp_path / "manifests", Home(tmp_path / "home")
-    for name in ("components", "profiles"):
-        (manifests / name).mkdir(parents=True)
-    (manifests / "components" / "idle.yaml").write_text(
-        json.dumps({"id": "idle", "name": "Nothing", "version": "1", "command": ["sleep", "86400"]})
-    )
-    (manifests / "profiles" / "small.yaml").write_text(json.dumps({"name": "small", "components": ["idle"]}))
-    start.ensure_running(home, "small", manifests)
-    yield home
-    start.stop(home)
+    instance = Instance(tmp_path)
+    instance.write({"id": "idle", "version": "1", "command": ["sleep", "86400"]})
+    instance.up()
+    yield instance.home
+    start.stop(instance.home)
 
 
 @pytest.mark.live

@@ -55,7 +55,7 @@ def home() -> Iterator[Home]:
     manifests = root / "manifests"
     (manifests / "profiles").mkdir(parents=True)
     (manifests / "components").mkdir()
-    shutil.copy(project_root() / "manifests" / "components" / "caddy.yaml", manifests / "components")
+    shutil.copy(project_root() / "manifests" / "components" / "07-edge.yaml", manifests / "components")
     (manifests / "profiles" / "edge.yaml").write_text("name: edge\ncomponents: [caddy]\n")
     found = Home(root / "home")
     start.ensure_running(found, "edge", manifests)

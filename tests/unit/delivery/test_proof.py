@@ -27,7 +27,7 @@ from tests.unit.delivery.proofs import (
 from ripple.delivery.evidence import read_all, read_evidence, schema_text, status_documents, write_evidence
 from ripple.delivery.proof import Bench, prove
 from ripple.governance.keys import NodeKey
-from ripple.model.errors import Invalid, NotFound
+from ripple.model.errors import Invalid, NotFound, Unavailable
 from ripple.model.system import (
     Layer,
     LockedFile,
@@ -55,6 +55,9 @@ from ripple.stack.proven import (
 from ripple.stack.root import project_root
 from ripple.stack.systems import StackMap, load_map
 from ripple.stack.vendorlock import load_lock
+from ripple.supervisor.install import NotObtainable
+from ripple.supervisor.install.commands import Command, run_tool
+from ripple.supervisor.install.pypi import PypiWay
 from ripple.surfaces.cli.verify import exit_status
 
 IMAGE = {"kind": "oci", "package": "example.org/thing", "version": "1"}
@@ -138,6 +141,32 @@ def test_a_system_that_is_not_locked_is_an_error_and_leaves_no_evidence(tmp_path
     system = a_system(kind="server", routes=[IMAGE])
     given = bench(tmp_path, system)
     with pytest.raises(NotFound, match=r"\./ripple lock update thing"):
+        proved(given, system)
+    assert not given.root.exists()
+
+
+def test_what_is_proven_stays_when_it_cannot_be_had_now(tmp_path: Path) -> None:
+    system = a_system(kind="server", routes=[IMAGE])
+    given = bench(tmp_path, system, lock=VendorLock(systems={"thing": {this_platform(): ()}}))
+    proved(given, system)
+    statement = statement_of(envelope_of(given))
+    statement["predicate"]["verdict"]["outcome"] = "works"
+    put(given, signed_again(given, given.key, statement))
+    with pytest.raises(Unavailable, match=r"container engine.*; its evidence of .* stays"):
+        proved(given, system)
+    assert read(given, system).verdict.outcome is Outcome.WORKS
+
+
+def test_an_installation_that_was_interrupted_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped(*_: object) -> None:
+        await run_tool(Command(("/bin/sh", "-c", "kill -9 $$"), tmp_path))
+
+    monkeypatch.setattr(PypiWay, "bring", stopped)
+    system = a_system(kind="server", routes=[{"kind": "pypi", "package": "thing", "version": "1"}])
+    given = bench(tmp_path, system, lock=locked())
+    with pytest.raises(NotObtainable, match="was ended by signal 9"):
         proved(given, system)
     assert not given.root.exists()
 

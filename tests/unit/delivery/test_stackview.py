@@ -32,6 +32,7 @@ def seen(tmp_path: Path) -> StackSeen:
         lock=VendorLock(),
         proven={one.system.id: unproven(one, "nobody tried") for one in found.rows},
         installed={"page": Installed("1.0", current=True)},
+        own={},
         drift=Comparison((LATE,), ("environment: nobody answers",)),
         running={"bus": BUS},
     )

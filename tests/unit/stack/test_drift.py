@@ -9,7 +9,7 @@ import pytest
 from tests.unit.stack.checkouts import make, whole
 
 from ripple.model.component import ComponentState, ComponentStatus
-from ripple.stack.drift import Installed, Instance, Level, Severity, Snapshot, compare
+from ripple.stack.drift import Installed, Instance, Level, Running, Severity, Snapshot, compare
 from ripple.stack.rules import Finding
 from ripple.stack.systems import load_map
 from ripple.stack.vendorlock import LockFinding
@@ -17,6 +17,11 @@ from ripple.stack.vendorlock import LockFinding
 
 def component(name: str, state: ComponentState = ComponentState.READY, pid: int | None = 7) -> ComponentStatus:
     return ComponentStatus(id=name, name=name, version="1.0", state=state, pid=pid)
+
+
+def places(**running: str) -> dict[str, dict[str, Running | None]]:
+    """The environments of one application: ``a4`` is commit a since the fourth day."""
+    return {"shop": {name: Running(text[0], f"2026-01-0{text[1]}T00:00:00Z") for name, text in running.items()}}
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def agreed(tmp_path: Path) -> Snapshot:
         lock=(),
         installed={"bus": Installed("1.0", current=True)},
         instance=Instance((component("bus"),), current=True),
-        environments={"shop": {"dev": "a", "qa": "a", "staging": "a", "prod": "a"}},
+        environments=places(dev="a1", qa="a2", staging="a3", prod="a4"),
     )
 
 
@@ -50,7 +55,7 @@ def changes(agreed: Snapshot) -> dict[Level, Snapshot]:
         Level.INSTALLED: replace(agreed, installed={"bus": Installed("1.0", current=True, changed=("bin/bus",))}),
         Level.RUNNING: replace(agreed, instance=Instance((down,), current=True)),
         Level.HEALTHY: replace(agreed, instance=Instance((ill,), current=True)),
-        Level.ENVIRONMENT: replace(agreed, environments={"shop": {"dev": "b", "qa": "a", "prod": "a"}}),
+        Level.ENVIRONMENT: replace(agreed, environments=places(dev="a1", qa="a2", prod="a4")),
     }
 
 
@@ -60,6 +65,31 @@ def test_one_difference_is_reported_at_its_level_and_at_no_other(agreed: Snapsho
     assert [one.level for one in found.findings] == [level]
     assert found.exit_code == 2
     assert all(one.repair and one.message and one.subject for one in found.findings)
+
+
+@pytest.mark.parametrize(
+    ("running", "drifted"),
+    [
+        ({"dev": "b5", "qa": "a2", "staging": "a3", "prod": "a4"}, []),
+        ({"dev": "a1"}, []),
+        ({"dev": "a1", "qa": "b2"}, ["shop/qa"]),
+        ({"dev": "a1", "qa": "a2", "staging": "a3", "prod": "b9"}, ["shop/prod"]),
+        ({"prod": "a4"}, ["shop/prod"]),
+    ],
+    ids=["dev is ahead", "only dev", "qa went past dev", "prod went past staging", "nothing before prod"],
+)
+def test_an_environment_may_be_behind_the_one_before_it_and_never_past_it(
+    agreed: Snapshot, running: dict[str, str], drifted: list[str]
+) -> None:
+    found = compare(replace(agreed, environments=places(**running)))
+    assert [one.subject for one in found.findings] == drifted
+
+
+def test_a_changed_byte_of_what_the_profile_runs_is_drift_with_the_verb_that_mends_it(agreed: Snapshot) -> None:
+    found = compare(replace(agreed, own={"bus": Installed("1.0", current=True, changed=("bin/bus",))}))
+    assert [(one.level, one.severity, one.repair) for one in found.findings] == [
+        (Level.INSTALLED, Severity.ERROR, "./ripple component fix bus, then ./ripple restart bus")
+    ]
 
 
 def test_what_runs_from_other_manifests_and_what_no_layer_knows_are_warnings(agreed: Snapshot) -> None:

@@ -197,7 +197,7 @@ async def systems_proven(at: Workshop) -> Found:
         raise Refused(
             f"{len(unproven)} systems of the profile are not proven; {name}: {why}; ./ripple verify {name}"
         )
-    return {"proven": sorted(at.stack.profile_systems())}
+    return {"proven": sorted(one.id for one in at.stack.profile_systems())}
 
 
 async def promotion_recorded(at: Workshop) -> Found:

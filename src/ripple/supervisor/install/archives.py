@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
 
-from ripple.model.errors import Invalid, Refused
+from ripple.model.errors import Invalid, Refused, Unavailable
 from ripple.model.purl import PackageUrl, parse_purl
 from ripple.model.system import LockedFile, LockedRoute, Route, RouteKind
 from ripple.supervisor.install.cache import Kept, Wanted
@@ -82,16 +82,16 @@ class ElsewhereWay:
         self._why = why
 
     async def lock(self, route: Route, room: Room) -> LockedRoute:
-        """Refused, with the reason."""
-        raise Refused(self._why)
+        """Unavailable, with the reason."""
+        raise Unavailable(self._why)
 
     async def bring(self, route: Route, locked: LockedRoute, room: Room) -> None:
-        """Refused, with the reason."""
-        raise Refused(self._why)
+        """Unavailable, with the reason."""
+        raise Unavailable(self._why)
 
     async def lay(self, route: Route, locked: LockedRoute, room: Room, root: Path) -> Path | None:
-        """Refused, with the reason."""
-        raise Refused(self._why)
+        """Unavailable, with the reason."""
+        raise Unavailable(self._why)
 
 
 def lay_file(route: Route, file: Path, root: Path, name: str) -> None:

@@ -23,6 +23,7 @@ TOOL_SECONDS = 600.0
 BUILD_SECONDS = 2400.0
 MAX_OUTPUT_BYTES = 256 << 20
 LAST_CHARACTERS = 900
+INTERRUPTED = "interrupted"
 _DROPPED = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "NODE_PATH", "NODE_OPTIONS")
 _GENTLE = ("nice", "-n", "10")
 
@@ -43,6 +44,7 @@ async def run_tool(command: Command) -> str:
 
     Raises:
         Unavailable: the tool is not on this machine, or it failed; the message ends with its last words.
+            Code ``interrupted``: a signal ended it, which says nothing of what it was to do.
         DeadlineExceeded: it ran too long; it and its children were killed.
     """
     name = Path(command.words[0]).name
@@ -65,6 +67,11 @@ async def run_tool(command: Command) -> str:
         raise DeadlineExceeded(f"{name} did not end within {command.seconds:g} s; ask again") from error
     finally:
         await _end(process)
+    if process.returncode and process.returncode < 0:
+        raise Unavailable(
+            f"{name} was ended by signal {-process.returncode}; look for what ended it, then ask again",
+            code=INTERRUPTED,
+        )
     if process.returncode:
         raise Unavailable(f"{name} failed with status {process.returncode}: {_last_words(complained, said)}")
     return said.decode(errors="replace")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 import httpx
 
-from ripple.model.errors import Invalid, Refused, Unavailable
+from ripple.model.errors import Refused, Unavailable
 
 Progress = Callable[[int], None]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -32,7 +32,7 @@ async def fetch_url(
 
     Raises:
         Unavailable: the server does not answer, stalls or answers with an error.
-        Refused: it leads away from https, or sends more than was announced.
+        Refused: it leads away from https, or sends more or less than was announced.
     """
     limits = httpx.Timeout(STALL_SECONDS, connect=15)
     outside = urlsplit(url).hostname not in LOOPBACK
@@ -81,7 +81,7 @@ async def _download(
                 await anyio.to_thread.run_sync(file.write, chunk)
                 progress(have)
     if size_bytes is not None and have != size_bytes:
-        raise Invalid(f"{url} has {have} bytes, {size_bytes} were expected; it is another file")
+        raise Refused(f"{url} has {have} bytes, {size_bytes} were expected; it is another file")
 
 
 def _resumable(target: Path) -> tuple[int, str]:

@@ -1,6 +1,8 @@
 """Installing a system from the lock, and saying for every route that did not work exactly why.
 
 - The routes of a row are tried in order; the first that works makes the tree. A second call finds it.
+- What is refused (other bytes than the lock names, a hostile archive) ends the whole call: it is no reason to try
+  the next route.
 - All that is fetched goes through the cache; a tree is made from the cache alone.
 - Two processes that install the same system wait for each other; the second finds what the first has made.
 """
@@ -19,11 +21,12 @@ from pathlib import Path
 import anyio.to_thread
 
 from ripple.model.digest import digest_json
-from ripple.model.errors import NotFound, RippleError, Unavailable
+from ripple.model.errors import DeadlineExceeded, NotFound, Refused, RippleError, Unavailable
 from ripple.model.system import LockedRoute, Route, RouteKind, System, VendorLock, this_platform
 from ripple.stack.vendorlock import is_locked, pairs
 from ripple.supervisor.install.archives import ElsewhereWay, MavenWay, UrlWay
 from ripple.supervisor.install.cache import Downloads, held
+from ripple.supervisor.install.commands import INTERRUPTED
 from ripple.supervisor.install.crates import CratesWay
 from ripple.supervisor.install.debian import DebianWay
 from ripple.supervisor.install.go import GoWay
@@ -54,13 +57,16 @@ WAYS: dict[RouteKind, Way] = {
 
 
 class NotObtainable(Unavailable):
-    """No route of a system works here; ``attempts`` holds each route with its exact error."""
+    """No route of a system works here; ``attempts`` holds each route with its exact error.
+
+    ``unsure`` when one of them ran out of time or was ended from outside, so that it may work another time.
+    """
 
     code = "not_obtainable"
     retryable = False
 
-    def __init__(self, system: str, attempts: Sequence[str]) -> None:
-        self.attempts = tuple(attempts)
+    def __init__(self, system: str, attempts: Sequence[str], *, unsure: bool = False) -> None:
+        self.attempts, self.unsure = tuple(attempts), unsure
         super().__init__(f"{system} is not obtainable here: {'; '.join(attempts) or 'its row names no route'}")
 
 
@@ -88,6 +94,7 @@ class Installer:
         Raises:
             NotFound: the lock does not know the system (code ``not_locked``).
             NotObtainable: no route works.
+            Refused: what came is not what the lock names.
         """
         if found := self.installed(system):
             return found
@@ -142,6 +149,8 @@ class Installer:
             async with self._room() as room:
                 try:
                     routes.append(await WAYS[pair.route.kind].lock(pair.route, room))
+                except Refused:
+                    raise
                 except RippleError as error:
                     attempts.append(attempt(pair.route, error))
         return Resolved(tuple(routes), tuple(attempts))
@@ -154,6 +163,8 @@ class Installer:
             async with self._room() as room:
                 try:
                     await WAYS[route.kind].bring(route, locked, room)
+                except Refused:
+                    raise
                 except RippleError as error:
                     attempts.append(attempt(route, error))
                     continue
@@ -180,16 +191,19 @@ class Installer:
         return self.prefix.folder(system.id, locked.version, digest_json(facts).removeprefix("sha256:"))
 
     async def _install(self, system: System) -> Tree:
-        attempts = []
+        attempts, unsure = [], False
         for pair in pairs(system, self._lock, self._platform):
             try:
                 if pair.locked is not None:
                     return await self._lay(system, pair.route, pair.locked)
+            except Refused:
+                raise
             except RippleError as error:
                 attempts.append(attempt(pair.route, error))
+                unsure = unsure or isinstance(error, DeadlineExceeded) or error.code == INTERRUPTED
             else:
                 attempts.append(await self._explain(pair.route, pair.why))
-        raise NotObtainable(system.id, attempts)
+        raise NotObtainable(system.id, attempts, unsure=unsure)
 
     async def _lay(self, system: System, route: Route, locked: LockedRoute) -> Tree:
         folder = self._folder(system, route, locked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import sys
 from typing import Annotated, Any
@@ -11,9 +10,11 @@ import anyio
 import typer
 
 from ripple.model.paths import Home
-from ripple.model.system import RouteKind, System, this_platform
+from ripple.model.system import System, this_platform
+from ripple.stack.root import project_root
 from ripple.stack.vendorlock import load_lock, pairs
 from ripple.supervisor.install import Installer, Prefix, Tree
+from ripple.supervisor.install.own import mend_own, own_package
 from ripple.surfaces.cli.installing import Assets, chosen, installer, manifests, the_map
 from ripple.surfaces.cli.output import Json, people, show_json, table
 
@@ -60,10 +61,16 @@ def verify(name: Name, json: Json = False) -> None:
 
 @program.command()
 def fix(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
-    """Install a system again if anything of it differs or is missing."""
+    """Install a system again if anything of it differs or is missing, in the prefix or in Ripple's environment."""
     system = the_map().get(name).system
     with installer(quiet=json, assets=assets_dir) as one:
+        mended = anyio.run(mend_own, system, project_root())
+        if own_package(system) is not None and one.installed(system) is None:
+            text = f"{name} was laid down again: {'; '.join(mended[:3])}" if mended else f"{name} was whole"
+            _show({"id": name, "root": sys.prefix, "different": mended}, as_json=json, text=text)
+            return
         tree, different = anyio.run(one.fix, system)
+        different = [*mended, *different]
     text = f"{name} was made again: {'; '.join(different[:3])}" if different else f"{name} was whole"
     _show({**_facts(tree), "different": different}, as_json=json, text=text)
 
@@ -123,21 +130,12 @@ def _detected(system: System, one: Installer) -> dict[str, Any]:
             "version": old[0].version,
             "path": str(old[0].root),
         }
-    for route in system.routes:
-        if route.kind == RouteKind.PYPI and (version := _own_version(route.package)):
-            return {"id": system.id, "where": "Ripple's environment", "version": version, "path": sys.prefix}
+    if (package := own_package(system)) is not None:
+        return {"id": system.id, "where": "Ripple's environment", "version": package.version, "path": sys.prefix}
     names = [name for route in system.routes for name in route.provides]
     on_path = next((path for name in names if (path := shutil.which(name))), None)
     where = "machine" if on_path else "absent" if system.routes else "no route"
     return {"id": system.id, "where": where, "version": "", "path": on_path or ""}
-
-
-def _own_version(package: str) -> str:
-    """The version of a package of Ripple's own environment; "" if it is not there."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _facts(tree: Tree) -> dict[str, Any]:

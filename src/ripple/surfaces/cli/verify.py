@@ -111,12 +111,13 @@ def _bench(root: Path, rows: StackMap, lock: VendorLock) -> Bench:
 
 
 def _proven_before(bench: Bench, placed: Placed) -> Verdict | None:
-    """What was proven on this platform and still holds; a failure is tried again."""
+    """What was proven on this platform and still holds; what failed or could not be had is tried again."""
     from ripple.delivery.evidence import read_evidence
 
     found = read_evidence(bench.root, placed, bench.lock)
     holds = found.proof is not None and found.proof.platform == this_platform()
-    return found.verdict if holds and found.verdict.outcome is not Outcome.FAILED else None
+    again = found.verdict.outcome in (Outcome.FAILED, Outcome.NOT_OBTAINABLE)
+    return found.verdict if holds and not again else None
 
 
 class _Shown:
