@@ -168,7 +168,7 @@ def test_a_system_is_understood_and_restarted_from_its_page_and_the_audit_log_sa
         assert text.lower() in mapped["text"].lower(), text
     with console.instance.api as api:
         entries = api.get("/api/audit", params={"q": "component.restart"}).json()["entries"]
-    assert any(one["resource"] == "stack/nats-server" and one["outcome"] == "ok" for one in entries), entries
+    assert any(one["resource"] == "stack/nats-server" and one["outcome"] == "done" for one in entries), entries
 
 
 def test_the_pictures_of_the_tutorial_are_made_and_light(

@@ -161,7 +161,10 @@ def _pool(
 async def _replayed(
     runner: Runner, trees: Mapping[str, Tree], calls: Sequence[Any], files: Sequence[str]
 ) -> dict[str, Replayed]:
-    """What each tree did in both of two runs, without the targets whose outcomes changed between them."""
+    """What each tree did in both of two runs, without the targets whose outcomes changed between them.
+
+    A call that only one of the runs did not finish in time says nothing of its target: the machine was busy.
+    """
     runs = [(name, seed) for name in trees for seed in ("0", "1")]
     found = await asyncio.gather(*(runner.replay(trees[name], calls, files, seed) for name, seed in runs))
     pairs = {name: (found[2 * index], found[2 * index + 1]) for index, name in enumerate(trees)}
@@ -170,12 +173,13 @@ async def _replayed(
         for first, second in pairs.values()
         for number in first.outcomes.keys() & second.outcomes.keys()
         if first.outcomes[number] != second.outcomes[number]
+        and not (_mishap(first.outcomes[number]) or _mishap(second.outcomes[number]))
     }
     return {name: _steady(first, second, calls, moody) for name, (first, second) in pairs.items()}
 
 
 def _steady(first: Replayed, second: Replayed, calls: Sequence[Any], moody: set[str]) -> Replayed:
-    both = first.outcomes.keys() & second.outcomes.keys()
+    both = [n for n in first.outcomes if first.outcomes[n] == second.outcomes.get(n)]
     outcomes = {number: first.outcomes[number] for number in both if calls[number]["target"] not in moody}
     return Replayed(outcomes, {target: lines for target, lines in first.lines.items() if target not in moody})
 
@@ -242,7 +246,11 @@ def _parting(live: Mapping[str, Replayed], number: int) -> tuple[int, ...]:
 
 
 def _parted_by_mishap(live: Mapping[str, Replayed], number: int) -> bool:
-    return any(not one.outcomes[number].startswith(("returns", "raises")) for one in live.values())
+    return any(_mishap(one.outcomes[number]) for one in live.values())
+
+
+def _mishap(outcome: str) -> bool:
+    return not outcome.startswith(("returns", "raises"))
 
 
 def _example(call: Mapping[str, Any], live: Mapping[str, Replayed], number: int) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests.unit.examples.answers import apply, known
 
-from ripple.changes.behaviour import Comparison, compare_trees
+from ripple.changes.behaviour import Comparison, _replayed, compare_trees
+from ripple.changes.replay import Replayed
 from ripple.delivery.application import load_application
 from ripple.delivery.toolchain import Toolchain, ensure_toolchain, toolchain_of
 from ripple.model.errors import Unavailable
@@ -236,3 +237,23 @@ def test_a_written_test_can_part_trees_and_never_bring_them_together() -> None:
     ]
     none: dict[str, Any] = {}
     assert Comparison(none).with_test("m:t.py", {"a": "passed", "b": "passed"}).behaviour == {}
+
+
+def replayed(outcomes: dict[str, dict[int, str]]) -> dict[str, Replayed]:
+    """What is kept of one tree whose two runs, by seed, said this."""
+
+    class Told:
+        async def replay(self, tree: object, calls: object, files: object, seed: str) -> Replayed:
+            return Replayed(outcomes[seed])
+
+    calls = [{"target": "shop:cost"}, {"target": "shop:cost"}]
+    return asyncio.run(_replayed(Told(), {"tree": object()}, calls, []))  # type: ignore[arg-type, dict-item]
+
+
+def test_a_call_that_was_late_once_is_left_out_alone_and_one_that_answers_differently_with_its_function() -> None:
+    late = replayed({"0": {0: "returns 1", 1: "does not return"}, "1": {0: "returns 1", 1: "returns 2"}})
+    assert late["tree"].outcomes == {0: "returns 1"}
+    moody = replayed({"0": {0: "returns 1", 1: "returns 3"}, "1": {0: "returns 1", 1: "returns 2"}})
+    assert moody["tree"].outcomes == {}
+    endless = replayed({"0": {1: "does not return"}, "1": {1: "does not return"}})
+    assert endless["tree"].outcomes == {1: "does not return"}
