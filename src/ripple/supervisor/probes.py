@@ -25,7 +25,7 @@ _TEMPORAL_PATH = "/api/v1/namespaces/default/workflow-count"
 async def ask(probe: Probe, env: Mapping[str, str]) -> str:
     """Why the component is not up, or an empty string. Never raises, never takes longer than the probe allows.
 
-    ``env`` is what the command of an ``exec`` probe runs with.
+    Whatever a server answers is a failure at worst: an error here would end the questions for good, unseen. ``env`` is what the command of an ``exec`` probe runs with.
     """
     try:
         async with asyncio.timeout(probe.timeout_seconds):
@@ -34,6 +34,8 @@ async def ask(probe: Probe, env: Mapping[str, str]) -> str:
         return f"no answer within {probe.timeout_seconds:g} s"
     except (OSError, ValueError, EOFError, LookupError, asyncio.LimitOverrunError) as error:
         return str(error) or type(error).__name__
+    except Exception as error:
+        return f"asking {probe.kind} {probe.target} failed: {type(error).__name__}: {error}"
 
 
 async def _ask(probe: Probe, env: Mapping[str, str]) -> str:

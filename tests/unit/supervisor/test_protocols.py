@@ -173,7 +173,19 @@ def byte_server(answer: bytes | None, ask_it: Callable[[int], str]) -> str:
 @pytest.mark.parametrize("kind", ["sql", "redis", "openai", "mcp"])
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"\0", b"SSH-2.0-x\r\n", b"HTTP/1.1 503 Sick\r\n\r\n", b"E\0\0\0\5\0", b"\xff" * 100_000, b"{}\r\n"],
+    [
+        b"",
+        b"\0",
+        b"SSH-2.0-x\r\n",
+        b"HTTP/1.1 503 Sick\r\n\r\n",
+        b"E\0\0\0\5\0",
+        b"R\0\0\0\4",
+        b"\xff" * 100_000,
+        b"{}\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
+    ],
+    ids=lambda answer: repr(answer[:20]),
 )
 def test_what_does_not_speak_the_protocol_fails_and_says_so(kind: Kind, answer: bytes) -> None:
     def ask_it(port: int) -> str:
@@ -184,7 +196,8 @@ def test_what_does_not_speak_the_protocol_fails_and_says_so(kind: Kind, answer: 
 
 
 @pytest.mark.parametrize(
-    "greeting", [b"HELLO\r\n", b"INFO nonsense\r\n", b"INFO {}\r\n-ERR 'no'\r\n", b"INFO {}\r\n"]
+    "greeting",
+    [b"HELLO\r\n", b"INFO nonsense\r\n", b"INFO []\r\n", b"INFO {}\r\n-ERR 'no'\r\n", b"INFO {}\r\n"],
 )
 def test_a_greeting_that_is_not_that_of_nats_fails(greeting: bytes) -> None:
     async def scenario() -> str:
