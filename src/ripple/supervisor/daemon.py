@@ -112,15 +112,24 @@ class Supervisor:
         return logfiles.tail(log_file(self._launcher.home, component), lines)
 
     def restart(self, component: str) -> None:
-        """Give a component a fresh process; nothing when it is about to get one anyway."""
+        """Give a component a fresh process; nothing when it is about to get one anyway.
+
+        Raises:
+            Refused: it is being removed, or everything is being stopped.
+        """
         self._must_not_end()
-        self._units[component] = plan.restart_asked(self._unit(component), time.monotonic())
+        unit = self._unit(component)
+        if component in self._removing:
+            raise Refused(f"{component} is being removed; add it again once it is gone")
+        self._units[component] = plan.restart_asked(unit, time.monotonic())
         self.tick()
 
     def restart_group(self, group: str) -> None:
         """Give every component of the group a fresh process, each after what it requires."""
         self._must_not_end()
         for name in self._group(group):
+            if name in self._removing:
+                continue
             self._units[name] = plan.restart_asked(self._units[name], time.monotonic())
         self.tick()
 
@@ -134,6 +143,8 @@ class Supervisor:
 
     async def stop(self, group: str) -> None:
         """Stop the components of a group until they are started again; returns when their processes are gone.
+
+        One that somebody starts or restarts meanwhile is not waited for.
 
         What requires them and runs goes on running; what is not started yet waits.
         """

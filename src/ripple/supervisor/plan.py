@@ -14,7 +14,8 @@ Rules:
 - After the n-th failure within ``window_seconds`` it waits at most initial * 2^(n-1), never more than
   ``max_seconds``; jitter takes up to half of that away. After more than ``give_up_after`` it is given up.
 - A restart that is asked for, and one because the component is to be started with something else, is no failure,
-  whatever ``restart.when`` says. What requires it and is to be restarted too stops first and waits for it.
+  whatever ``restart.when`` says. What requires it and is to be restarted too stops first and waits for it. Asked
+  for while it is being stopped, it is heard too: the component is wanted again.
 - When a component with ``cascade`` has been started again, what requires it and ran before is started again too.
 - A component is stopped after everything that requires it and is being stopped too. It gets its stop signal, and
   SIGKILL after ``stop_seconds``.
@@ -211,9 +212,12 @@ def seen_live(unit: Unit, failure: str) -> Unit:
 
 
 def restart_asked(unit: Unit, now: float) -> Unit:
-    """An operator wants a fresh process; one that is about to start anyway is not started twice."""
+    """An operator wants a fresh process; one that is about to start anyway is not started twice.
+
+    One that is being stopped is wanted again, as one that has been stopped is.
+    """
     if unit.state in ALIVE:
-        return replace(unit, again=True)
+        return replace(unit, again=True, wanted=True)
     if unit.state in (S.BACKOFF, *AT_REST):
         return _to_waiting(replace(unit, failures=(), wanted=True), _ASKED, now)
     return unit

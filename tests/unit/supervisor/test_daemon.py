@@ -385,6 +385,24 @@ def test_an_added_component_lives_by_its_client_and_outlives_the_instance(instan
     assert [one.id for one in instance.up().components] == ["one"]
 
 
+def test_what_is_being_removed_is_not_restarted(instance: Instance) -> None:
+    instance.write(instance.row("one"))
+    instance.up()
+    instance.call(lambda client: client.apply(extra(instance, "app", "stubborn", stop_seconds=1)))
+    instance.call(lambda client: client.wait(["app"], S.READY, 10))
+
+    async def both(client: SupervisorClient) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.remove, "app")
+            await client.wait(["app"], S.STOPPING, 10)
+            with pytest.raises(Refused, match="app is being removed"):
+                await client.restart("app")
+
+    instance.call(both)
+    assert len(instance.starts("app")) == 1
+    assert [one.id for one in instance.status().components] == ["one"]
+
+
 def test_replacing_an_added_component_waits_for_the_new_one(instance: Instance) -> None:
     instance.write(instance.row("one"))
     instance.up()

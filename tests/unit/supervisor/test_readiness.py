@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from tests.unit.supervisor.conftest import Instance, until
 from tests.unit.supervisor.world import PROBE, World, component
 
@@ -242,6 +243,23 @@ def test_a_stopped_group_stays_so_until_it_is_wanted_and_what_requires_it_waits(
     world.ready("a")
     assert world.log[-1] == (Verb.START, "late")
     assert world.log.count((Verb.START, "b")) == 1
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["while it waits for its dependent", "while it stops"])
+def test_a_restart_asked_for_while_a_group_is_being_stopped_is_heard(waits: bool) -> None:
+    world = World(component("a"), component("b", "a"))
+    world.ready("a")
+    world.ready("b")
+    world.stop("a", "b")
+    if not waits:
+        world.exit("b", 0)
+        assert world.state("a") is S.STOPPING
+    world.restart("a")
+    if waits:
+        world.exit("b", 0)
+    world.exit("a", 0)
+    assert (world.state("a"), world.state("b")) == (S.STARTING, S.STOPPED)
+    assert world.log.count((Verb.START, "a")) == 2
 
 
 def test_a_real_restart_of_what_is_required_leaves_its_dependents_running(instance: Instance) -> None:
