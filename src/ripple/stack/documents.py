@@ -12,6 +12,7 @@ from typing import Any
 import yaml12
 
 from ripple.model.component import Component
+from ripple.model.digest import digest_json
 from ripple.model.system import RouteKind, System, SystemStatus, VendorLock
 from ripple.stack.markdown import table
 from ripple.stack.oci import Image, text_of
@@ -57,11 +58,18 @@ def stack_page(found: StackMap, roles: Mapping[str, str]) -> str:
         f"<!-- {MADE_BY} -->",
         "",
         INTRODUCTION,
+        f"The rows it is made of: `{rows_digest(found)}`.",
+        "",
         *_layers(found),
         *_responsibilities(found, roles),
         *_order(found),
     ]
     return "\n".join(parts) + "\n"
+
+
+def rows_digest(found: StackMap) -> str:
+    """The digest of all rows: the page changes with every change of one."""
+    return digest_json([[row.layer.id, row.system.model_dump(mode="json")] for row in found.rows])
 
 
 def ports_table(found: StackMap) -> str:

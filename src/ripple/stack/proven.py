@@ -225,7 +225,14 @@ def _cells(one: Proven) -> list[str]:
     seconds = f"{verdict.seconds:.1f}" if verdict.seconds else ""
     outcome = f"**{verdict.outcome}**" if verdict.outcome is Outcome.WORKS else str(verdict.outcome)
     told = _words(verdict.reason or (proof.purpose if proof else ""))
+    told += f" — package: {_words(maker)}" if (maker := _maker(one)) else ""
     return [one.placed.system.name, outcome, verdict.version, seconds, proof.date[:10] if proof else "", told]
+
+
+def _maker(one: Proven) -> str:
+    """Who made the package that was tried, where not the system's own makers: the version is its package's."""
+    used = one.proof.route if one.proof and one.verdict.version else ""
+    return next((route.origin for route in one.placed.system.routes if route.kind == used and route.origin), "")
 
 
 def _words(text: str) -> str:

@@ -2,7 +2,7 @@
 
 - R0.1 one primary UI · R0.2 one way to models · R0.3 edge and agent gateway apart · R0.4 a policy for whatever
   agents use · R0.6 three rungs of isolation · R0.7 every store says its state and backup
-- R0.8 whatever runs shows telemetry · R0.9 whatever is obtainable is proven by use · R0.10 one default per role, a
+- R0.8 whatever runs shows telemetry · R0.9 whatever is obtainable is tested by a use · R0.10 one default a role, a
   reason for every other · R0.11 a default can be had without a container engine · R0.12 one owner of shared state
 - R0.13 a default runs on Linux and macOS · R3.1 the five answers · R3.2.c no secret in a manifest
 - CONTRACT whatever is consumed is provided · PORT no port twice · VERSION one version of a thing in all files
@@ -29,6 +29,7 @@ from ripple.stack.systems import Placed, StackMap
 NEEDS_REASON = (SystemStatus.ALTERNATE, SystemStatus.PLUGIN, SystemStatus.OPTIONAL, SystemStatus.OFF)
 RUNGS = ("isolation.process", "isolation.container", "isolation.microvm")
 STORES = ("records.", "cache.server", "cache.cluster", "vectors", "objects.server", "content.addressing")
+NOT_COVERED = "nothing yet"
 AGENT_FACING = ("tools.", "agent.control", "agent.kernel", "agent.gateway", "inference.plane")
 MODEL_CLIENTS = re.compile(r"^\s*(?:import|from)\s+(openai|anthropic|litellm|xllamacpp|ollama)\b", re.MULTILINE)
 SECRETS = re.compile(
@@ -208,6 +209,22 @@ def _proof(checked: Checked, report: Report) -> None:
                 placed, "R0.9", "has a smoke test and no way to get it",
                 "add a route, or say in external why there is none", "routes",
             )  # fmt: skip
+        if system.external is not None and not _is_there(checked.root, system.external.covered_by):
+            report.row(
+                placed, "R0.9", f"is said to be covered by {system.external.covered_by}, which is not there",
+                f"name a test (path::name), or {NOT_COVERED!r}", "external", "covered_by",
+            )  # fmt: skip
+
+
+def _is_there(root: Path, covered_by: str) -> bool:
+    """Whether the test exists that a row names for what cannot be tried here."""
+    if covered_by == NOT_COVERED:
+        return True
+    name, _, test = covered_by.partition("::")
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
+        return False
+    return not test or re.search(rf"(?m)^(?:async )?def {re.escape(test)}\(", path.read_text("utf-8")) is not None
 
 
 def _obtainable(checked: Checked, report: Report) -> None:

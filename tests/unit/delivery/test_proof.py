@@ -145,6 +145,24 @@ def test_a_system_that_is_not_locked_is_an_error_and_leaves_no_evidence(tmp_path
     assert not given.root.exists()
 
 
+def test_the_page_says_who_made_the_package_that_was_tried() -> None:
+    route = {"kind": "pypi", "package": "thing", "version": "1", "origin": "a third party"}
+    system = a_system(kind="server", routes=[route])
+    verdict = Verdict(id="thing", layer="1.7", outcome=Outcome.WORKS, version="1")
+    given = {
+        "date": "2026-01-01",
+        "platform": "p",
+        "ripple": "0",
+        "row": "r",
+        "lock": "l",
+        "purpose": "keeps things",
+    }
+    proof = Proof(verdict=verdict, route="pypi", **given)
+    assert "keeps things — package: a third party" in status_page([Proven(placed(system), verdict, proof)])
+    bare = Proof(verdict=verdict, route="debian", **given)
+    assert "package:" not in status_page([Proven(placed(system), verdict, bare)])
+
+
 def test_what_is_proven_stays_when_it_cannot_be_had_now(tmp_path: Path) -> None:
     system = a_system(kind="server", routes=[IMAGE])
     given = bench(tmp_path, system, lock=VendorLock(systems={"thing": {this_platform(): ()}}))

@@ -38,6 +38,8 @@ BROKEN: list[tuple[str, list[dict[str, Any]]]] = [
     ("R0.7", [*whole(), row("cache", "cache.server", run=run(id="cache"))]),
     ("R0.8", broken(1, telemetry={"logs": "none"})),
     ("R0.9", broken(2, routes=[])),
+    ("R0.9", broken(2, smoke=None, external={"why": "It is hosted.", "covered_by": "tests/none.py::test_it"})),
+    ("R0.9", broken(2, smoke=None, external={"why": "It is hosted.", "covered_by": "../../etc/hostname"})),
     ("R0.11", broken(1, routes=[{"kind": "oci", "package": "bus", "version": "1"}])),
     ("R0.12", [*whole(), row("dht", "coordination.dht"), second("coordination.dht")]),
     ("R0.13", broken(1, routes=[{"kind": "pypi", "package": "bus", "platforms": ["linux-x86_64"]}])),
@@ -121,7 +123,7 @@ def test_a_stack_change_has_to_touch_the_map_and_its_dated_log(tmp_path: Path) -
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
         git(tmp_path, *command)
     assert since(tmp_path, "HEAD") == []
-    rows = broken(1, summary="it does something else")
+    rows = broken(1, routes=[{"kind": "pypi", "package": "bus-bin", "version": "2.0"}])
     text = make(tmp_path / "other", rows) / "manifests/components/09-layer.yaml"
     write_whole(tmp_path / "manifests/components/09-layer.yaml", text.read_text())
     assert {one.rule for one in since(tmp_path, "HEAD")} == {"RH.3"}
@@ -134,6 +136,17 @@ def test_a_stack_change_has_to_touch_the_map_and_its_dated_log(tmp_path: Path) -
     assert since(tmp_path, "HEAD") == []
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-qm", "second")
+    rows_file = tmp_path / "manifests/components/09-layer.yaml"
+    write_whole(rows_file, "# said by the way\n" + rows_file.read_text())
+    write_whole(tmp_path / "docs" / "STACK-CHANGES.md", "# What changed\n\n- 2026-02-01: the bus does else\n")
+    (one,) = since(tmp_path, "HEAD")
+    assert "no new dated line" in one.message, "an old line with another date is no new one"
+    write_whole(
+        tmp_path / "docs" / "STACK-CHANGES.md",
+        "# What changed\n\n- 2026-02-01: a comment\n- 2026-01-31: the bus does else\n",
+    )
+    assert since(tmp_path, "HEAD") == [], "a comment in a row changes nothing the map could say"
+    git(tmp_path, "commit", "-qam", "third")
     assert since(tmp_path, "HEAD~1") == []
     with pytest.raises(Invalid, match="no-such-revision"):
         since(tmp_path, "no-such-revision")
