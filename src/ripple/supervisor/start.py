@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,21 +83,23 @@ def ensure_running(
 
 
 def stop(home: Home) -> None:
-    """Stop everything of the instance in order; when it returns, no process of it is left.
+    """Stop everything of the instance in order; when it returns, no process of it is left, nor the supervisor.
 
     What a killed supervisor left behind is stopped too. Nothing happens when nothing runs.
 
     Raises:
-        Unavailable: the supervisor holds the instance but does not answer.
+        Unavailable: the supervisor holds the instance but does not answer, or does not end.
     """
     # Imported late: starting an instance does without it, and everybody waits for that.
     from ripple.supervisor.launcher import Launcher, Settings
 
     if not home.run.is_dir():
         return
-    if _identity(home) is not None:
-        _ask(home, {"do": "down"}, STOP_SECONDS)
-    _wait_until_free(home)
+    found = _identity(home)
+    with _seen_off(home, found["pid"] if found is not None else _holding(home)):
+        if found is not None:
+            _ask(home, {"do": "down"}, STOP_SECONDS)
+        _wait_until_free(home)
     with locked(home):
         Launcher(Settings(home, "", {})).recover(())
 
@@ -107,6 +112,39 @@ def _identity(home: Home) -> dict[str, Any] | None:
     except Unavailable:
         return None
     return found
+
+
+def _holding(home: Home) -> int | None:
+    """The pid of the supervisor that holds the instance without answering: it has only begun, or ends."""
+    try:
+        with locked(home):
+            return None
+    except Conflict:
+        pid = holder(home)
+    # Whoever only looks whether the instance is held holds it for a moment too.
+    with suppress(OSError):
+        if b"ripple.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            return int(pid)
+    return None
+
+
+@contextmanager
+def _seen_off(home: Home, pid: int | None) -> Iterator[None]:
+    """After the block the process ``pid`` has ended: the lock is let go of a while before an interpreter has.
+
+    Its handle is taken before the block, so that no other process can have its number.
+    """
+    try:
+        process = os.pidfd_open(pid) if pid is not None and pid != os.getpid() else None
+    except OSError:
+        process = None
+    try:
+        yield
+        if process is not None and not select.select([process], [], [], START_SECONDS)[0]:
+            raise Unavailable(_stuck(home))
+    finally:
+        if process is not None:
+            os.close(process)
 
 
 def _ask(home: Home, request: dict[str, Any], seconds: float = ANSWER_SECONDS) -> Any:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -349,6 +350,32 @@ def test_down_after_a_killed_supervisor_leaves_nothing(instance: Instance) -> No
     start.stop(instance.home)
     assert instance.processes() == []
     assert Journal(instance.home).started() == []
+
+
+def held_back(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the supervisor end half a second after it has let go of everything, as on a machine under load."""
+    late = instance.root / "late"
+    late.mkdir()
+    (late / "sitecustomize.py").write_text(
+        "import os, time\nend = os._exit\nos._exit = lambda code: (time.sleep(0.5), end(code))\n"
+    )
+    run = subprocess.run
+
+    def with_it(command: Any, *, env: dict[str, str], **given: Any) -> Any:
+        return run(command, env={**env, "PYTHONPATH": f"{late}:{env['PYTHONPATH']}"}, **given)
+
+    monkeypatch.setattr(subprocess, "run", with_it)
+
+
+def test_stopping_waits_for_the_end_of_the_supervisor_itself(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back(instance, monkeypatch)
+    instance.write(instance.row("one"))
+    instance.up()
+    daemon = instance.daemon
+    start.stop(instance.home)
+    assert not alive(daemon)
 
 
 def test_a_terminated_supervisor_stops_everything(instance: Instance) -> None:
