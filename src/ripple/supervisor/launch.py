@@ -19,7 +19,10 @@ from ripple.supervisor.templates import Names, render
 
 @dataclass(frozen=True)
 class Launch:
-    """One component, ready to be started. ``own`` is true for Ripple's own processes."""
+    """One component, ready to be started.
+
+    ``own`` is true for Ripple's own processes, which are those that run one of its modules.
+    """
 
     id: str
     command: tuple[str, ...]
@@ -52,7 +55,7 @@ def resolve(component: Component, names: Names, build: str) -> Launch:
         raise Invalid(f"{where} has no command; give it one")
     files = {_inside(path, where): render(text, known, where) for path, text in component.files.items()}
     env = {name: render(value, known, where) for name, value in component.env.items()}
-    own = component.command[0] == "{python}"
+    own = _is_own(component.command)
     digest = digest_json(
         {
             "command": list(command),
@@ -76,6 +79,11 @@ def resolve(component: Component, names: Names, build: str) -> Launch:
         own=own,
         digest=digest,
     )
+
+
+def _is_own(command: tuple[str, ...]) -> bool:
+    """Another program that Ripple's interpreter runs is foreign: it must not inherit what is the operator's."""
+    return command[:2] == ("{python}", "-m") and "".join(command[2:3]).startswith("ripple.")
 
 
 def _probe(probe: Probe | None, known: Mapping[str, str], where: str) -> Probe | None:

@@ -38,10 +38,7 @@ class Instance:
             (self.manifests / name).mkdir(parents=True)
 
     def row(self, name: str, *options: str, **given: Any) -> dict[str, Any]:
-        """A row for the service in its own folder, with a port and a quick ready probe.
-
-        It names the interpreter by its path: ``{python}`` would make it Ripple's own and bind it to the code.
-        """
+        """A row for the service in its own folder, with a port and a quick ready probe."""
         folder = self.folder(name)
         folder.mkdir(exist_ok=True)
         return {

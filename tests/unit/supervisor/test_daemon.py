@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from tests.unit.supervisor.conftest import Instance, alive, extra, until
+from tests.unit.supervisor.conftest import SERVICE, Instance, alive, extra, until
 
 from ripple.model.component import Component, ComponentState
 from ripple.model.errors import Conflict, DeadlineExceeded, Invalid, NotFound, Refused, Unavailable
@@ -108,17 +108,23 @@ def test_children_get_a_short_list_of_variables_and_never_the_operators(
     monkeypatch.setenv("OPERATORS_SECRET", "hunter2")
     monkeypatch.setenv("ALLOWED", "yes")
     monkeypatch.setenv("TZ", "Europe/Vienna")
-    own = instance.row("own", "dump")
-    own["command"][0] = "{python}"
-    instance.write(own, instance.row("foreign", "dump", pass_env=["ALLOWED"]), pass_env=["HOME"])
+    own, server = instance.row("own", "dump"), instance.row("server", "dump")
+    # A module of that name in the state folder, which is where it is started, comes before Ripple's own.
+    text = SERVICE.read_text().replace("{", "{{").replace("}", "}}")
+    own["files"] = {"ripple/__init__.py": "", "ripple/service.py": text}
+    own["command"][:4] = ["{python}", "-m", "ripple.service"]
+    server["command"][0] = "{python}"
+    instance.write(own, server, instance.row("foreign", "dump", pass_env=["ALLOWED"]), pass_env=["HOME"])
     instance.up()
     found = {}
-    for name in ("own", "foreign"):
+    for name in ("own", "server", "foreign"):
         lines = (instance.folder(name) / "env").read_text().splitlines()
         found[name] = dict(line.split("=", 1) for line in lines)
     python = {"RIPPLE_HOME", "PYTHONPATH", "PYTHONUNBUFFERED"}
     standing = {"PATH", "HOME", "LANG", "TZ", "RIPPLE_LAUNCH", "LC_CTYPE", "LC_ALL"}
     assert set(found["foreign"]) <= standing | {"ALLOWED"}
+    assert set(found["server"]) <= standing
+    assert found["server"]["HOME"] == str(instance.home.state / "server")
     assert found["foreign"]["ALLOWED"] == "yes"
     assert found["foreign"]["HOME"] == str(instance.home.state / "foreign")
     assert set(found["own"]) <= standing | python

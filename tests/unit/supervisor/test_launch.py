@@ -98,8 +98,15 @@ def test_a_port_that_moves_changes_the_digest_of_whoever_names_it() -> None:
 
 
 def test_ripples_own_processes_change_with_the_code() -> None:
-    own = ROW.model_copy(update={"command": ("{python}", "-m", "x")})
+    own = ROW.model_copy(update={"command": ("{python}", "-m", "ripple.x")})
     assert resolve(own, NAMES, "1").digest != resolve(own, NAMES, "2").digest
+
+
+@pytest.mark.parametrize("words", [(), ("-m",), ("-m", "http.server"), ("-m", "ripples"), ("ripple.x",), ("-c", "1")])
+def test_what_else_ripples_interpreter_runs_is_foreign(words: tuple[str, ...]) -> None:
+    foreign = ROW.model_copy(update={"command": ("{python}", *words)})
+    assert not resolve(foreign, NAMES, "").own
+    assert resolve(foreign, NAMES, "1").digest == resolve(foreign, NAMES, "2").digest
 
 
 def test_the_environment_holds_what_is_named_and_nothing_else() -> None:
@@ -114,7 +121,7 @@ def test_the_environment_holds_what_is_named_and_nothing_else() -> None:
     }
     found = environment_of(resolve(ROW, NAMES, ""), inherited, ["PASSED", "ABSENT"], folders)
     assert found == {"PATH": "/v/bin:/bin", "HOME": "/h/state/a", "TZ": "UTC", "PASSED": "1", "PEER": "5000"}
-    own = resolve(ROW.model_copy(update={"command": ("{python}",)}), NAMES, "")
+    own = resolve(ROW.model_copy(update={"command": ("{python}", "-m", "ripple.x")}), NAMES, "")
     found = environment_of(own, inherited, ["HOME"], folders)
     assert (found["HOME"], found["RIPPLE_HOME"], found["PYTHONPATH"]) == ("/root", "/h", "/c/src")
     assert "TOKEN" not in found
