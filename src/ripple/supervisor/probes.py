@@ -25,7 +25,8 @@ _TEMPORAL_PATH = "/api/v1/namespaces/default/workflow-count"
 async def ask(probe: Probe, env: Mapping[str, str]) -> str:
     """Why the component is not up, or an empty string. Never raises, never takes longer than the probe allows.
 
-    Whatever a server answers is a failure at worst: an error here would end the questions for good, unseen. ``env`` is what the command of an ``exec`` probe runs with.
+    Whatever a server answers is a failure at worst: an error here would end the questions for good, unseen.
+    ``env`` is what the command of an ``exec`` probe runs with.
     """
     try:
         async with asyncio.timeout(probe.timeout_seconds):
