@@ -31,6 +31,7 @@ from ripple.supervisor.launcher import Settings
 from ripple.supervisor.lock import locked
 from ripple.supervisor.places import control_socket, log_file, prepare
 from ripple.supervisor.start import fitting
+from ripple.supervisor.trees import trees_of
 
 MANIFESTS = project_root() / "manifests"
 LOCK_SECONDS = 2.0
@@ -49,7 +50,9 @@ def main() -> int:
     try:
         prepare(home)
         stack = _stack(home, options)
-        settings = Settings(home, fingerprint(options.manifests), dict(os.environ), stack.profile.pass_env)
+        trees = trees_of(home, options.manifests, stack.components)
+        build, inherited = fingerprint(options.manifests), dict(os.environ)
+        settings = Settings(home, build, inherited, stack.profile.pass_env, trees)
     except RippleError as error:
         sys.stderr.write(_as_json(error) + "\n")
         return 1

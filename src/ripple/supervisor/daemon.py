@@ -134,11 +134,17 @@ class Supervisor:
         self.tick()
 
     def start(self, group: str = "") -> None:
-        """Want everything again, or the components of one group, that was stopped by :meth:`stop`."""
+        """Want everything again, or the components of one group, that was stopped by :meth:`stop`.
+
+        What could not be started at all is tried anew: its system may be installed by now.
+        """
         self._must_not_end()
         for name in self._group(group) if group else tuple(self._units):
-            if name not in self._removing:
-                self._units[name] = plan.wanted(self._units[name], time.monotonic())
+            if name in self._removing:
+                continue
+            self._units[name] = plan.wanted(self._units[name], time.monotonic())
+            if name not in self._launches and name not in self._processes:
+                self._introduce(self._rows[name])
         self.tick()
 
     async def stop(self, group: str) -> None:
@@ -290,10 +296,7 @@ class Supervisor:
         try:
             launch = self._launcher.resolve(row)
         except RippleError as error:
-            log.error("component_unusable", component=row.id, error=str(error))
-            unit = self._units.get(row.id) or Unit(row, "")
-            now = time.monotonic()
-            self._units[row.id] = replace(unit, state=ComponentState.GAVE_UP, reason=str(error), since=now)
+            self._unusable(self._units.get(row.id) or Unit(row, ""), error)
             return
         had, self._launches[row.id] = self._launches.get(row.id), launch
         known, now = self._units.get(row.id), time.monotonic()
@@ -301,6 +304,13 @@ class Supervisor:
         self._units[row.id] = fresh
         if row.id in self._processes and had is not None and had.probes != launch.probes:
             self._asking.begin(row.id, fresh)
+
+    def _unusable(self, unit: Unit, error: RippleError) -> None:
+        """Give up what there is no launch for: trying it again by itself would change nothing."""
+        log.error("component_unusable", component=unit.id, error=str(error))
+        self._launches.pop(unit.id, None)
+        gone = replace(unit, state=ComponentState.GAVE_UP, running=None, deadline=None)
+        self._units[unit.id] = replace(gone, reason=str(error), since=time.monotonic())
 
     def _act(self, action: Action) -> None:
         unit = self._units[action.id]
@@ -324,6 +334,9 @@ class Supervisor:
                 self._renew()
             launch = self._launches[name] = self._launcher.resolve(unit.component)
             process = self._launcher.start(launch, unit.component)
+        except NotFound as error:
+            self._unusable(unit, error)
+            return
         except (OSError, RippleError) as error:
             self._units[name] = plan.failed(unit, f"it cannot be started: {error}", time.monotonic(), _jitter())
             return
@@ -333,14 +346,18 @@ class Supervisor:
     def _renew(self) -> None:
         """Ports moved: whoever was started with the old numbers is started again."""
         for name, unit in self._units.items():
-            if name in self._launches:
+            if name not in self._launches:
+                continue
+            # One whose system is gone says so when it is to be started itself.
+            with contextlib.suppress(NotFound):
                 self._launches[name] = self._launcher.resolve(unit.component)
                 self._units[name] = replace(unit, spec=self._launches[name].digest)
 
     def _watch(self, name: str, process: Process) -> None:
         self._processes[name] = process
         asyncio.get_running_loop().add_reader(process.pidfd, self._ended, name, process)
-        self._asking.begin(name, self._units[name])
+        if name in self._launches:
+            self._asking.begin(name, self._units[name])
 
     def _ended(self, name: str, process: Process) -> None:
         asyncio.get_running_loop().remove_reader(process.pidfd)
@@ -371,7 +388,10 @@ class Supervisor:
     async def _ask(self, launch: Launch, probe: Probe) -> str:
         if probe.kind != "exec":
             return await probes.ask(probe, {})
-        env = self._launcher.environment(launch, self._units[launch.id].component)
+        try:
+            env = self._launcher.environment(launch, self._units[launch.id].component)
+        except RippleError as error:
+            return str(error)
         return await probes.ask(probe, {**env, MARK: self._processes[launch.id].mark})
 
     async def _ask_deep(self, launch: Launch, probe: Probe) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 
 from ripple.supervisor.launch import Launch
 
@@ -18,10 +19,12 @@ def environment_of(
         launch: What is started; the variables of its row win.
         inherited: The operator's environment.
         passed: The names the row asks for, and for Ripple's own processes the profile.
-        folders: What ``{bin}``, ``{home}``, ``{state}`` and ``{src}`` stand for.
+        folders: What ``{bin}``, ``{home}``, ``{state}`` and ``{src}`` stand for; with ``{node}``, a program of a
+            Node.js package finds the interpreter that its first line asks for.
     """
-    path = inherited.get("PATH", "/usr/local/bin:/usr/bin:/bin")
-    standing = {"PATH": f"{folders['bin']}:{path}", "HOME": folders["state"]}
+    node = [str(PurePath(folders["node"]).parent)] if "node" in folders else []
+    path = [folders["bin"], *node, inherited.get("PATH", "/usr/local/bin:/usr/bin:/bin")]
+    standing = {"PATH": ":".join(path), "HOME": folders["state"]}
     if launch.own:
         standing |= {"RIPPLE_HOME": folders["home"], "PYTHONPATH": folders["src"], "PYTHONUNBUFFERED": "1"}
     named = {name: inherited[name] for name in (*INHERITED, *passed) if name in inherited}

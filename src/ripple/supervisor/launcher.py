@@ -32,18 +32,23 @@ from ripple.supervisor.process import (
     tag_of,
 )
 from ripple.supervisor.templates import Names, render
+from ripple.supervisor.trees import NO_TREES, Trees
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a supervisor is told: where it keeps its state, which code it is, what its children may inherit."""
+    """What a supervisor is told: where it keeps its state, which code it is, what its children may inherit.
+
+    ``trees`` are those its components run from; without them everything runs from Ripple's own environment.
+    """
 
     home: Home
     build: str
     inherited: Mapping[str, str]
     pass_env: tuple[str, ...] = ()
+    trees: Trees = NO_TREES
 
 
 class Launcher:
@@ -58,8 +63,13 @@ class Launcher:
         self._run = socket_folder(settings.home)
 
     def resolve(self, component: Component) -> Launch:
-        """The launch of a row with the ports as they are now; Invalid when a template does not hold."""
-        folders = {name: value for name, value in self._folders(component.id).items() if name != "src"}
+        """The launch of a row with the ports as they are now.
+
+        Raises:
+            Invalid: a template does not hold.
+            NotFound: its system is not installed.
+        """
+        folders = {name: value for name, value in self._folders(component).items() if name != "src"}
         names = Names(folders, self.ports.of(component.id), self.ports.table)
         return resolve(component, names, self._settings.build)
 
@@ -68,17 +78,18 @@ class Launcher:
         return render(text, Names({}, {}, self.ports.table).flat(), "the profile")
 
     def environment(self, launch: Launch, component: Component) -> dict[str, str]:
-        """What the process of a launch finds in its environment."""
+        """What the process of a launch finds in its environment; NotFound when its system is gone."""
         passed = (*component.pass_env, *(self._settings.pass_env if launch.own else ()))
-        return environment_of(launch, self._settings.inherited, passed, self._folders(launch.id))
+        return environment_of(launch, self._settings.inherited, passed, self._folders(component))
 
     def start(self, launch: Launch, component: Component) -> Process:
         """Start the launch; what it is stands in the journal before and after.
 
         Raises:
             OSError: it cannot be executed, or its files cannot be written.
+            NotFound: its system is gone.
         """
-        state = self._prepare(launch)
+        env, state = self.environment(launch, component), self._prepare(launch)
         record = Started(
             component=launch.id,
             mark=new_mark(self._tag),
@@ -89,9 +100,8 @@ class Launcher:
             stop_seconds=component.stop_seconds,
         )
         self.journal.write(record)
-        env = {**self.environment(launch, component), MARK: record.mark}
         try:
-            process = spawn(launch.command, env, state, log_file(self.home, launch.id))
+            process = spawn(launch.command, {**env, MARK: record.mark}, state, log_file(self.home, launch.id))
         except OSError:
             self.journal.ended(launch.id)
             raise
@@ -143,12 +153,12 @@ class Launcher:
                 Path(socket).unlink()
         return state
 
-    def _folders(self, component: str) -> dict[str, str]:
+    def _folders(self, component: Component) -> dict[str, str]:
         return {
-            "bin": str(Path(sys.executable).parent),
+            **self._settings.trees.names(component),
             "python": sys.executable,
             "home": str(self.home.root),
-            "state": str(self.home.state / component),
+            "state": str(self.home.state / component.id),
             "run": str(self._run),
             "src": str(project_root() / "src"),
         }

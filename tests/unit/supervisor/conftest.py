@@ -59,7 +59,7 @@ class Instance:
         return self.root / name
 
     def write(self, *rows: dict[str, Any], profile: str = "small", **given: Any) -> None:
-        """Make the rows a profile; a row's ``memory_mib`` is what its system states."""
+        """Make the rows a profile; a row's ``memory_mib`` and ``routes`` are what its system states."""
         layer = {"id": "1.9", "name": "Test", "purpose": "rows of a test"}
         systems = [system(row) for row in rows]
         self._dump(self.manifests / "components" / "09-test.yaml", {"layer": layer, "systems": systems})
@@ -130,7 +130,7 @@ def extra(instance: Instance, name: str, *options: str, **given: object) -> Comp
 
 def system(row: dict[str, Any]) -> dict[str, Any]:
     """The system that runs as ``row``."""
-    given = {key: value for key, value in row.items() if key not in ("memory_mib", "name")}
+    given = {key: value for key, value in row.items() if key not in ("memory_mib", "name", "routes")}
     return {
         "id": row["id"],
         "name": row.get("name", row["id"]),
@@ -140,6 +140,7 @@ def system(row: dict[str, Any]) -> dict[str, Any]:
         "summary": "a row of a test",
         "answers": {"owner": "nobody", "adoption": "first", "failure_modes": ["none"], "rollback": "take it out"},
         "external": {"why": "made for this test", "covered_by": "nothing yet"},
+        "routes": row.get("routes", []),
         "resources": {"memory_mib": row.get("memory_mib", 0)},
         "run": given,
     }

@@ -13,11 +13,12 @@ from ripple.model.component import Component
 from ripple.model.errors import Invalid, NotFound, Unavailable
 from ripple.stack.components import in_order, load_component, load_stack
 from ripple.stack.root import project_root
-from ripple.stack.systems import load_map
+from ripple.stack.systems import as_component, load_map
 from ripple.supervisor.launch import resolve
 from ripple.supervisor.templates import Names
 
 MANIFESTS = project_root() / "manifests"
+FOLDERS = ("bin", "tree", "venv", "node", "python", "home", "state", "run")
 
 
 def system(run: dict[str, Any]) -> dict[str, Any]:
@@ -49,13 +50,20 @@ def test_the_laptop_profile_loads_in_order_and_every_template_in_it_holds() -> N
     assert set(names) == set(YAML(typ="safe").load(MANIFESTS / "profiles" / "laptop.yaml")["components"])
     assert all(names.index(needed) < names.index(one.id) for one in stack.components for needed in one.requires)
     peers = {one.id: {name: 1000 + number for number, name in enumerate(one.ports)} for one in stack.components}
-    folders = dict.fromkeys(("bin", "python", "home", "state", "run"), "/x")
+    folders = dict.fromkeys(FOLDERS, "/x")
     for one in stack.components:
         launch = resolve(one, Names(folders, peers[one.id], peers), "")
         assert launch.ready is not None
         assert launch.live is not None
         assert one.licence
         assert one.version
+
+
+def test_every_row_of_the_map_that_runs_can_be_started_by_the_supervisor() -> None:
+    rows = [as_component(row.system) for row in load_map(MANIFESTS).rows if row.system.run is not None]
+    peers = {one.id: dict.fromkeys(one.ports, 1) for one in rows}
+    for one in rows:
+        resolve(one, Names(dict.fromkeys(FOLDERS, "/x"), peers[one.id], peers), "")
 
 
 def test_versions_are_those_of_the_installed_packages_and_ripples_own() -> None:

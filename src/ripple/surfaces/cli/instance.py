@@ -13,7 +13,9 @@ from ripple.model.errors import DeadlineExceeded, RippleError, Unavailable
 from ripple.model.paths import Home
 from ripple.stack.settings import choices_of, save_choices
 from ripple.supervisor import start
+from ripple.supervisor.budget import Fitting
 from ripple.supervisor.client import SupervisorClient
+from ripple.supervisor.trees import trees_of
 from ripple.surfaces.cli.client import Api
 from ripple.surfaces.cli.output import Json, people, progress, show_json, table
 
@@ -39,6 +41,7 @@ def up(
     if chosen.notice:
         people.print(chosen.notice, markup=False, highlight=False)
     profile = chosen.stack.profile.name
+    _install_what_is_missing(home, chosen, quiet=json)
     changed = save_choices(home.choices, choices_of(profile, settings or []))
     start.ensure_running(home, profile, chosen=chosen)
     if ran and changed:
@@ -152,6 +155,19 @@ _COLUMNS = {
     "where": "where",
     "note": "note",
 }
+
+
+def _install_what_is_missing(home: Home, chosen: Fitting, *, quiet: bool) -> None:
+    """Install from the lock what the profile runs and Ripple's own environment does not bring."""
+    missing = trees_of(home, start.MANIFESTS, chosen.stack.components).missing()
+    if not missing:
+        return
+    # Imported late: mostly there is nothing to install, and everybody waits for the start.
+    from ripple.surfaces.cli.installing import installer
+
+    with installer(quiet=quiet) as one:
+        for system in missing:
+            anyio.run(one.install, system)
 
 
 def _wait_until_ready(home: Home, timeout: float) -> Status:
