@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx
@@ -330,65 +329,6 @@ def test_a_broken_manifest_is_refused_and_what_runs_goes_on(instance: Instance) 
         start.ensure_running(instance.home, "../small", instance.manifests)
     assert instance.daemon == daemon
     assert instance.status().ready
-
-
-def test_stopping_goes_backwards_and_ends_the_stubborn_and_their_families(instance: Instance) -> None:
-    instance.write(
-        instance.row("one"), instance.row("two", "stubborn", "family", requires=["one"], stop_seconds=0.3)
-    )
-    instance.up()
-    until(lambda: len(instance.processes()) == 4, "the whole family")
-    daemon = instance.daemon
-    start.stop(instance.home)
-    assert instance.processes() == []
-    assert not alive(daemon)
-    events = [json.loads(line) for line in (instance.home.logs / "supervisor.log").read_text().splitlines()]
-    done = [(one["event"], one["component"]) for one in events if one["event"] in ("stop", "kill", "ended")]
-    assert done == [("stop", "two"), ("kill", "two"), ("ended", "two"), ("stop", "one"), ("ended", "one")]
-    start.stop(instance.home)
-
-
-def test_down_after_a_killed_supervisor_leaves_nothing(instance: Instance) -> None:
-    instance.write(instance.row("one", "family"), instance.row("two", "stubborn", stop_seconds=0.3))
-    instance.up()
-    until(lambda: len(instance.processes()) == 4, "all of them")
-    instance.kill_daemon()
-    start.stop(instance.home)
-    assert instance.processes() == []
-    assert Journal(instance.home).started() == []
-
-
-def held_back(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the supervisor end half a second after it has let go of everything, as on a machine under load."""
-    late = instance.root / "late"
-    late.mkdir()
-    (late / "sitecustomize.py").write_text(
-        "import os, time\nend = os._exit\nos._exit = lambda code: (time.sleep(0.5), end(code))\n"
-    )
-    run = subprocess.run
-
-    def with_it(command: Any, *, env: dict[str, str], **given: Any) -> Any:
-        return run(command, env={**env, "PYTHONPATH": f"{late}:{env['PYTHONPATH']}"}, **given)
-
-    monkeypatch.setattr(subprocess, "run", with_it)
-
-
-def test_stopping_waits_for_the_end_of_the_supervisor_itself(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held_back(instance, monkeypatch)
-    instance.write(instance.row("one"))
-    instance.up()
-    daemon = instance.daemon
-    start.stop(instance.home)
-    assert not alive(daemon)
-
-
-def test_a_terminated_supervisor_stops_everything(instance: Instance) -> None:
-    instance.write(instance.row("one"))
-    instance.up()
-    os.kill(instance.daemon, signal.SIGTERM)
-    until(lambda: instance.processes() == [], "everything is stopped")
 
 
 def test_an_added_component_lives_by_its_client_and_outlives_the_instance(instance: Instance) -> None:

@@ -102,7 +102,7 @@ def test_ripples_own_processes_change_with_the_code() -> None:
     assert resolve(own, NAMES, "1").digest != resolve(own, NAMES, "2").digest
 
 
-@pytest.mark.parametrize("words", [(), ("-m",), ("-m", "http.server"), ("-m", "ripples"), ("ripple.x",), ("-c", "1")])
+@pytest.mark.parametrize("words", [(), ("-m",), ("-m", "http.server"), ("-m", "ripples"), ("ripple.x",)])
 def test_what_else_ripples_interpreter_runs_is_foreign(words: tuple[str, ...]) -> None:
     foreign = ROW.model_copy(update={"command": ("{python}", *words)})
     assert not resolve(foreign, NAMES, "").own

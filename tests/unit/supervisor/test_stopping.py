@@ -1,0 +1,74 @@
+"""Stopping a real instance: in order, whole, and not before the supervisor itself has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+from tests.unit.supervisor.conftest import Instance, alive, until
+
+from ripple.supervisor import start
+from ripple.supervisor.journal import Journal
+
+
+def test_stopping_goes_backwards_and_ends_the_stubborn_and_their_families(instance: Instance) -> None:
+    instance.write(
+        instance.row("one"), instance.row("two", "stubborn", "family", requires=["one"], stop_seconds=0.3)
+    )
+    instance.up()
+    until(lambda: len(instance.processes()) == 4, "the whole family")
+    daemon = instance.daemon
+    start.stop(instance.home)
+    assert instance.processes() == []
+    assert not alive(daemon)
+    events = [json.loads(line) for line in (instance.home.logs / "supervisor.log").read_text().splitlines()]
+    done = [(one["event"], one["component"]) for one in events if one["event"] in ("stop", "kill", "ended")]
+    assert done == [("stop", "two"), ("kill", "two"), ("ended", "two"), ("stop", "one"), ("ended", "one")]
+    start.stop(instance.home)
+
+
+def test_down_after_a_killed_supervisor_leaves_nothing(instance: Instance) -> None:
+    instance.write(instance.row("one", "family"), instance.row("two", "stubborn", stop_seconds=0.3))
+    instance.up()
+    until(lambda: len(instance.processes()) == 4, "all of them")
+    instance.kill_daemon()
+    start.stop(instance.home)
+    assert instance.processes() == []
+    assert Journal(instance.home).started() == []
+
+
+def held_back(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the supervisor end half a second after it has let go of everything, as on a machine under load."""
+    late = instance.root / "late"
+    late.mkdir()
+    (late / "sitecustomize.py").write_text(
+        "import os, time\nend = os._exit\nos._exit = lambda code: (time.sleep(0.5), end(code))\n"
+    )
+    run = subprocess.run
+
+    def with_it(command: Any, *, env: dict[str, str], **given: Any) -> Any:
+        return run(command, env={**env, "PYTHONPATH": f"{late}:{env['PYTHONPATH']}"}, **given)
+
+    monkeypatch.setattr(subprocess, "run", with_it)
+
+
+def test_stopping_waits_for_the_end_of_the_supervisor_itself(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back(instance, monkeypatch)
+    instance.write(instance.row("one"))
+    instance.up()
+    daemon = instance.daemon
+    start.stop(instance.home)
+    assert not alive(daemon)
+
+
+def test_a_terminated_supervisor_stops_everything(instance: Instance) -> None:
+    instance.write(instance.row("one"))
+    instance.up()
+    os.kill(instance.daemon, signal.SIGTERM)
+    until(lambda: instance.processes() == [], "everything is stopped")
