@@ -13,6 +13,7 @@ from tests.unit.supervisor.conftest import Instance, alive, until
 
 from ripple.supervisor import start
 from ripple.supervisor.journal import Journal
+from ripple.supervisor.places import control_socket
 
 
 def test_stopping_goes_backwards_and_ends_the_stubborn_and_their_families(instance: Instance) -> None:
@@ -42,11 +43,14 @@ def test_down_after_a_killed_supervisor_leaves_nothing(instance: Instance) -> No
 
 
 def held_back(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the supervisor end half a second after it has let go of everything, as on a machine under load."""
+    """Have the supervisor end late, as on a loaded machine: it holds its lock, and then nothing, for a while."""
     late = instance.root / "late"
     late.mkdir()
     (late / "sitecustomize.py").write_text(
-        "import os, time\nend = os._exit\nos._exit = lambda code: (time.sleep(0.5), end(code))\n"
+        "import asyncio, os, time\n"
+        "run, end = asyncio.run, os._exit\n"
+        "asyncio.run = lambda main: (run(main), time.sleep(1))\n"
+        "os._exit = lambda code: (time.sleep(0.5), end(code))\n"
     )
     run = subprocess.run
 
@@ -63,6 +67,19 @@ def test_stopping_waits_for_the_end_of_the_supervisor_itself(
     instance.write(instance.row("one"))
     instance.up()
     daemon = instance.daemon
+    start.stop(instance.home)
+    assert not alive(daemon)
+
+
+def test_stopping_waits_for_a_supervisor_that_ends_already(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back(instance, monkeypatch)
+    instance.write(instance.row("one"))
+    instance.up()
+    daemon = instance.daemon
+    os.kill(daemon, signal.SIGTERM)
+    until(lambda: not control_socket(instance.home).exists(), "nobody answers any more")
     start.stop(instance.home)
     assert not alive(daemon)
 
