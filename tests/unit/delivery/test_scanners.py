@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.installed import program
 
 from ripple.delivery.findings import Finding, NotScannedError, Scanner, changed_files
 from ripple.delivery.scanners import scan
@@ -117,10 +119,9 @@ async def rows_of(trivy: Trivy) -> list[dict[str, Any]]:
 
 
 def test_a_bad_image_is_found_by_the_real_trivy_and_its_ignore_files_are_not_obeyed(
-    sandbox: Sandbox, tree: Path
+    sandbox: Sandbox, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shutil.which("trivy") is None:
-        pytest.skip("not run: trivy is not installed; put it on the PATH")
+    monkeypatch.setenv("PATH", str(Path(program("trivy", "trivy")).parent), prepend=os.pathsep)
     (tree / "Dockerfile").write_text("#trivy:ignore:DS001\nFROM debian:latest\n")
     (tree / ".trivyignore").write_text("DS002\n")
     row = asyncio.run(Trivy(sandbox, tree, EXAMPLE, frozenset({"Dockerfile"})).misconfiguration())

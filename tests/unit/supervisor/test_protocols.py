@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import anyio
 import pytest
+from tests.installed import program
 from tests.unit.supervisor.conftest import until
 
 from ripple.model.component import Probe
@@ -73,9 +74,7 @@ def test_nats_says_pong_and_refuses_a_wrong_token(tmp_path: Path) -> None:
 
 
 def test_valkey_says_pong_and_refuses_a_wrong_password(tmp_path: Path) -> None:
-    server = shutil.which("valkey-server") or shutil.which("redis-server")
-    if server is None:
-        pytest.skip("not run: there is no valkey-server and no redis-server on this machine")
+    server = program("valkey", "valkey-server")
     (port,) = free_ports(1)
     target = f"127.0.0.1:{port}"
     with running([server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]):
