@@ -14,7 +14,7 @@ from tests.unit.examples.answers import apply, known
 from ripple.changes.behaviour import Comparison, _replayed, compare_trees
 from ripple.changes.replay import Replayed
 from ripple.delivery.application import load_application
-from ripple.delivery.toolchain import Toolchain, ensure_toolchain, toolchain_of
+from ripple.delivery.toolchain import Toolchain, toolchain_of
 from ripple.model.errors import Unavailable
 from ripple.planes.sandbox import Sandbox
 from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
@@ -69,7 +69,7 @@ Compare = Callable[..., Comparison]
 
 
 @pytest.fixture
-def compare(sandbox: Sandbox, tmp_path: Path) -> Compare:
+def compare(sandbox: Sandbox, toolchain: Toolchain, tmp_path: Path) -> Compare:
     """Compare trees given as files; the base is the first."""
 
     def run(*trees: dict[str, str] | str) -> Comparison:
@@ -80,8 +80,7 @@ def compare(sandbox: Sandbox, tmp_path: Path) -> Compare:
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-        alone = asyncio.run(ensure_toolchain(tmp_path / "toolchains", None))
-        return asyncio.run(compare_trees(sandbox, folders["tree0"], folders, alone))
+        return asyncio.run(compare_trees(sandbox, folders["tree0"], folders, toolchain))
 
     return run
 
