@@ -1,8 +1,8 @@
 """``./ripple test``: every check of this checkout, and one closing line that counts them.
 
 - The parts run in the order that fails fastest; a failure stops nothing, so one run shows all that is wrong.
-- Checks that measure no time run in two lanes beside each other; what starts whole instances runs alone, because a
-  canary on a busy machine measures the machine.
+- Checks run in two lanes beside each other: most of their time they wait. Whole instances run only beside other
+  instances, whose canaries and baselines share what is left; the browser, which is somebody who waits, alone.
 - A check that could not run is said, and counted as skipped, never as passed.
 """
 
@@ -30,7 +30,7 @@ MOST_REASONS = 20
 
 
 def _pytest(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "pytest", "-q", f"--junitxml={REPORT}", *arguments)
+    return (sys.executable, "-m", "pytest", "-q", "--durations=5", f"--junitxml={REPORT}", *arguments)
 
 
 _PYTHON = ("src", "tests", "benchmarks", "ripple")
@@ -50,11 +50,17 @@ SMALL = (
     Check("lint", "mypy", (str(BIN / "mypy"), *_PYTHON)),
     Check("unit", "unit: delivery", _pytest("tests/unit/delivery")),
     Check("conformance", "conformance", _pytest("tests/conformance")),
+    Check("unit", "unit: supervisor", _pytest("tests/unit/supervisor")),
 )
-ROOMS = (Check("unit", "unit", _pytest("tests/unit", "--ignore=tests/unit/delivery")),)
-INSTANCES = (Check("e2e", "end to end", _pytest("tests/e2e", "-m", "not browser")),)
+ROOMS = (
+    Check("unit", "unit", _pytest("tests/unit", "--ignore=tests/unit/delivery", "--ignore=tests/unit/supervisor")),
+)
+_CANARIES = ("tests/e2e/test_change.py", "tests/e2e/test_hostile.py", "tests/e2e/test_embedded.py")
+_NOT_THEM = tuple(f"--ignore={name}" for name in _CANARIES)
+CHANGES = (Check("e2e", "end to end: changes", _pytest(*_CANARIES)),)
+INSTANCES = (Check("e2e", "end to end: instances", _pytest("tests/e2e", "-m", "not browser", *_NOT_THEM)),)
 BROWSER = (Check("browser", "browser", _pytest("tests/e2e", "-m", "browser")),)
-PHASES: tuple[tuple[tuple[Check, ...], ...], ...] = ((SMALL, ROOMS), (INSTANCES,), (BROWSER,))
+PHASES: tuple[tuple[tuple[Check, ...], ...], ...] = ((SMALL, ROOMS), (CHANGES, INSTANCES), (BROWSER,))
 """One after the other; the lanes within a phase run beside each other and are about equally long."""
 
 
