@@ -60,9 +60,9 @@ class Restart(_Row):
 class Component(_Row):
     """One row. ``command``, ``env`` values, ``files`` contents and probe targets are templates.
 
-    Template names: ``{bin}`` the environment's bin folder, ``{python}``, ``{home}`` RIPPLE_HOME, ``{state}`` the
-    component's own state folder, ``{run}`` the socket folder, ``{ports.NAME}`` an allocated port of this
-    component, ``{peer.ID.NAME}`` a port of another one.
+    Template names: ``{bin}``, ``{tree}`` and ``{venv}`` where its system's programs are, ``{node}``, ``{python}``
+    Ripple's own interpreter, ``{home}`` RIPPLE_HOME, ``{state}`` the component's own state folder, ``{run}`` the
+    socket folder, ``{ports.NAME}`` an allocated port of this component, ``{peer.ID.NAME}`` a port of another one.
 
     It starts once all that it ``requires`` is ready, or at once where it ``waits_itself``; it stops before them.
     With ``cascade`` whatever requires it is started again when it is.
