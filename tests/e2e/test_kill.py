@@ -114,9 +114,10 @@ def test_a_change_ends_the_same_when_a_process_is_killed_at_every_boundary(
     assert watched.state() == "promoted", watched.rows("SELECT reasons FROM changes WHERE id=?", watched.change)
     assert kills >= STEPS - 1, "it was killed at every boundary but, at most, behind the last"
     assert git(folder, "rev-list", "--count", f"{before}..HEAD") == "1"
-    assert Counter(request["model"] for request in endpoint.asked) == Counter((*LOCAL, *CLOUD)), (
-        "nobody asked twice"
-    )
+    asked = Counter(request["model"] for request in endpoint.asked)
+    assert set(asked) == {*LOCAL, *CLOUD}
+    # A worker that dies while a question is under way asks it again: nobody has kept its answer.
+    assert max(asked.values()) <= (2 if victim == "worker" else 1), asked
     stable = watched.rows("SELECT environment FROM deployments WHERE application='shop' AND state='stable'")
     assert Counter(row[0] for row in stable) == Counter(ENVIRONMENTS)
     until(lambda: own.json("status", check=False)["ready"], "everything is ready again")

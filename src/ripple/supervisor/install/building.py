@@ -6,6 +6,7 @@ the platform, so that a second installation and an offline bundle need neither n
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ async def bring_built(route: Route, locked: LockedRoute, room: Room, build: Buil
         )
     made = room.scratch / "built"
     made.mkdir()
+    room.downloads.tell(f"compiling {route.package}", 0, None)
     await build(made)
     if not any(made.iterdir()):
         raise Unavailable(f"compiling {route.package} gave no program; it may be a library")
@@ -57,7 +59,12 @@ async def lay_built(route: Route, locked: LockedRoute, room: Room, root: Path) -
 
 
 def _pack(folder: Path, target: Path) -> None:
-    with tarfile.open(target, "w:gz", compresslevel=1) as tar:
+    """The same programs give the same bytes: no time stands in the archive or around it."""
+    with (
+        target.open("wb") as raw,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
         for path in sorted(folder.iterdir()):
             entry = tar.gettarinfo(path, path.name)
             entry.uid = entry.gid = entry.mtime = 0

@@ -1,7 +1,8 @@
 """The download cache: every file under its own digest, checked before it gets its name and again when it is used.
 
 - ``sha256/HEX`` is a whole file; ``parts/`` holds what interrupted fetches brought; a wrong file is removed.
-- ``built/KEY.json`` says which file holds the programs that were compiled for a locked route.
+- ``built/KEY.json`` says which file holds the programs that were compiled for a locked route; a bundle's say so in
+  its ``bundle.json``.
 - A folder of assets stands before the network: with one, nothing is fetched at all.
 """
 
@@ -9,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,13 +25,17 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from ripple.model.errors import DeadlineExceeded, Invalid, Refused, Unavailable
+from ripple.model.errors import Broken, DeadlineExceeded, Invalid, Refused, Unavailable
 from ripple.supervisor.install.fetch import CHUNK_BYTES, fetch_url, forget_part
 
 Tell = Callable[[str, int, int | None], None]
 PATIENCE_SECONDS = 3600.0
 POLL_SECONDS = 0.05
 TRIES = 3
+BUNDLE = "bundle.json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FINAL = re.compile(r"HTTP 4(?!08|16|29)")
+"""Not too slow, not a range that is no longer there, not too many: asking again would change nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,9 @@ class Downloads:
         return self._assets is not None
 
     def path(self, sha256: str) -> Path:
-        """Where the file with that digest stands once it is there."""
+        """Where the file with that digest stands once it is there; Broken if that is no digest."""
+        if not _SHA256.fullmatch(sha256):
+            raise Broken(f"{sha256!r} is no SHA-256; make the lock or the bundle that says so again")
         return self._folder / "sha256" / sha256
 
     def tell(self, label: str, done: int, total: int | None) -> None:
@@ -109,11 +118,21 @@ class Downloads:
 
     def built(self, key: str) -> str | None:
         """The digest of the file that holds what was compiled under ``key``."""
-        for folder in (self._folder, self._assets):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                if folder is not None:
-                    return str(json.loads((folder / "built" / f"{key}.json").read_text())["sha256"])
-        return None
+        try:
+            own = json.loads((self._folder / "built" / f"{key}.json").read_text())["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return self._brought.get(key)
+        usable = isinstance(own, str) and _SHA256.fullmatch(own) and self.path(own).is_file()
+        return own if usable else self._brought.get(key)
+
+    @functools.cached_property
+    def _brought(self) -> dict[str, str]:
+        """What the bundle holds compiled: ``bundle.json`` says it, so its digest vouches for it."""
+        try:
+            found = json.loads((self._assets / BUNDLE).read_text())["built"].items() if self._assets else ()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return {key: sha256 for key, sha256 in found if isinstance(sha256, str) and _SHA256.fullmatch(sha256)}
 
     def remember_built(self, key: str, kept: Kept) -> None:
         """Say which file holds what was compiled under ``key``."""
@@ -132,7 +151,7 @@ class Downloads:
                 await anyio.to_thread.run_sync(forget_part, part)
                 raise
             except Unavailable as error:
-                if not left or "HTTP 4" in str(error):
+                if not left or _FINAL.search(str(error)):
                     raise
             else:
                 return
@@ -165,11 +184,12 @@ class Downloads:
         asset = self._assets / "sha256" / sha256 if self._assets else None
         if asset is None or not asset.is_file():
             return None
-        if hash_file(asset, {"sha256"})["sha256"] != sha256:
-            raise Refused(f"{asset} is not the file it is named after; make the bundle again")
         copy = self._folder / "parts" / f"{sha256}.{os.getpid()}"
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(asset, copy)
+        if hash_file(copy, {"sha256"})["sha256"] != sha256:
+            copy.unlink()
+            raise Refused(f"{asset} is not the file it is named after; make the bundle again")
         _settle(copy, path)
         return Kept(path, sha256, path.stat().st_size)
 

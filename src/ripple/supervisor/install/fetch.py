@@ -32,7 +32,7 @@ async def fetch_url(
 
     Raises:
         Unavailable: the server does not answer, stalls or answers with an error.
-        Refused: it leads away from https, or sends more or less than was announced.
+        Refused: it leads away from https, or sends more than was announced.
     """
     limits = httpx.Timeout(STALL_SECONDS, connect=15)
     outside = urlsplit(url).hostname not in LOOPBACK
@@ -68,6 +68,8 @@ async def _download(
         return
     headers = {"range": f"bytes={have}-", "if-range": tag} if have and tag else {}
     async with client.stream("GET", url, headers={**headers, "accept-encoding": "identity"}) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            forget_part(target)
         if response.status_code not in (200, 206):
             raise Unavailable(f"cannot fetch {url}: HTTP {response.status_code}; check the address or try later")
         have = have if response.status_code == 206 and headers else 0
@@ -80,8 +82,8 @@ async def _download(
                     raise Refused(f"{url} sends more than the {whole} bytes it should have")
                 await anyio.to_thread.run_sync(file.write, chunk)
                 progress(have)
-    if size_bytes is not None and have != size_bytes:
-        raise Refused(f"{url} has {have} bytes, {size_bytes} were expected; it is another file")
+    if size_bytes is not None and have < size_bytes:
+        raise Unavailable(f"{url} ended after {have} of {size_bytes} bytes; ask again, and it goes on from there")
 
 
 def _resumable(target: Path) -> tuple[int, str]:

@@ -127,11 +127,16 @@ class Installer:
         tree = self.installed(system)
         if tree is None:
             return await self.install(system), ["it was not installed"]
-        different = await self.verify(system)
-        if different:
-            async with held(self.prefix.lock_file(system.id)):
-                return await self._install(system), different
-        return tree, []
+        if not await self.verify(system):
+            return tree, []
+        async with held(self.prefix.lock_file(system.id)):
+            # Another one may have mended it while this one waited, and what it made may be in use already.
+            if (now := self.installed(system)) is None:
+                return await self._install(system), ["it was gone"]
+            different = await self.verify(system)
+            if different:
+                await anyio.to_thread.run_sync(self.prefix.forget, now.root)
+            return (await self._install(system) if different else now), different
 
     async def remove(self, system: str) -> list[Tree]:
         """Remove every tree of a system; what is in the cache stays. Returns what was there."""
@@ -149,8 +154,6 @@ class Installer:
             async with self._room() as room:
                 try:
                     routes.append(await WAYS[pair.route.kind].lock(pair.route, room))
-                except Refused:
-                    raise
                 except RippleError as error:
                     attempts.append(attempt(pair.route, error))
         return Resolved(tuple(routes), tuple(attempts))
@@ -163,8 +166,8 @@ class Installer:
             async with self._room() as room:
                 try:
                     await WAYS[route.kind].bring(route, locked, room)
-                except Refused:
-                    raise
+                except Refused as error:
+                    raise Refused(attempt(route, error)) from error
                 except RippleError as error:
                     attempts.append(attempt(route, error))
                     continue
@@ -196,8 +199,8 @@ class Installer:
             try:
                 if pair.locked is not None:
                     return await self._lay(system, pair.route, pair.locked)
-            except Refused:
-                raise
+            except Refused as error:
+                raise Refused(attempt(pair.route, error)) from error
             except RippleError as error:
                 attempts.append(attempt(pair.route, error))
                 unsure = unsure or isinstance(error, DeadlineExceeded) or error.code == INTERRUPTED

@@ -11,13 +11,13 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from ripple.model.errors import Invalid
 from ripple.model.paths import Home
 from ripple.model.system import VendorLock
 from ripple.stack.root import project_root
 from ripple.stack.systems import Placed, StackMap, load_map
 from ripple.stack.vendorlock import load_lock
 from ripple.supervisor.install import Installer
+from ripple.supervisor.install.bundle import usable_bundle
 from ripple.surfaces.cli.output import progress
 
 Assets = Annotated[
@@ -44,10 +44,8 @@ def chosen(names: Sequence[str], found: StackMap) -> list[Placed]:
 @contextmanager
 def installer(*, quiet: bool, assets: Path | None = None) -> Iterator[Installer]:
     """An installer into this instance's prefix that shows what takes longer than two seconds."""
-    if assets is not None and not (assets / "bundle.json").is_file():
-        raise Invalid(f"{assets} is no bundle: it has no bundle.json; make one with ./ripple bundle create DIR")
     lock: VendorLock = load_lock(manifests())
-    place = assets.expanduser().absolute() if assets else None
+    place = usable_bundle(assets.expanduser().absolute()).folder if assets else None
     with shown_progress(quiet=quiet) as tell:
         yield Installer(Home.of().prefix, lock, assets=place, progress=tell)
 

@@ -17,12 +17,16 @@ from ripple.model.system import LockedFile, LockedRoute, Route, RouteKind, Syste
 
 
 class Shelf:
-    """What the server gives: bodies by path. ``stop_after`` lets one answer end after so many bytes."""
+    """What the server gives: bodies by path. ``stop_after`` lets one answer end after so many bytes.
+
+    Without ``says_length`` an answer ends where the connection does, and nobody can tell whether it is whole.
+    """
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
         self.asked: list[tuple[str, str | None]] = []
         self.stop_after: int | None = None
+        self.says_length = True
         shelf = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,9 +63,13 @@ class Shelf:
         begin = 0
         if wanted and request.headers.get("if-range") == tag:
             begin = int(wanted.removeprefix("bytes=").partition("-")[0])
+            if begin >= len(body):
+                request.send_error(416)
+                return
         request.send_response(206 if begin else 200)
         request.send_header("etag", tag)
-        request.send_header("content-length", str(len(body) - begin))
+        if self.says_length:
+            request.send_header("content-length", str(len(body) - begin))
         request.send_header("connection", "close")
         if path.endswith("/"):
             request.send_header("content-type", "text/html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,24 @@ async def test_an_interrupted_download_goes_on_where_it_stopped(shelf: Shelf, tm
     assert first is None
     assert second is not None
     assert 0 < int(second.removeprefix("bytes=").removesuffix("-")) <= 300_000
+
+
+async def test_an_answer_without_a_length_that_ends_early_is_asked_for_again(shelf: Shelf, tmp_path: Path) -> None:
+    one, shelf.stop_after, shelf.says_length = wanted(shelf), 300_000, False
+    kept = await Downloads(tmp_path, quiet).fetch(one)
+    assert kept.path.read_bytes() == BODY
+    assert len(shelf.asked) == 2
+
+
+async def test_a_whole_part_of_a_file_of_unknown_size_is_fetched_anew(shelf: Shelf, tmp_path: Path) -> None:
+    one = replace(wanted(shelf), size=None)
+    part = tmp_path / "parts" / one.digests["sha256"]
+    part.parent.mkdir()
+    part.write_bytes(BODY)
+    part.with_name(f"{part.name}.etag").write_text(f'"\\"{one.digests["sha256"]}\\""')
+    kept = await Downloads(tmp_path, quiet).fetch(one)
+    assert kept.path.read_bytes() == BODY
+    assert [asked[1] for asked in shelf.asked] == [f"bytes={len(BODY)}-", None]
 
 
 async def test_another_call_goes_on_with_what_an_ended_one_left(shelf: Shelf, tmp_path: Path) -> None:

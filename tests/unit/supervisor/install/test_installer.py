@@ -11,7 +11,7 @@ import anyio
 import pytest
 from tests.unit.supervisor.install.serving import Shelf, a_system, lock_of, locked_url, tar_of
 
-from ripple.model.errors import NotFound
+from ripple.model.errors import NotFound, Refused
 from ripple.model.system import RouteKind, System, VendorLock
 from ripple.supervisor.install import Installer, NotObtainable
 
@@ -117,7 +117,7 @@ async def test_removing_takes_the_trees_and_their_links_and_leaves_the_cache(she
 async def test_a_file_that_is_not_the_locked_one_is_refused_and_leaves_nothing(shelf: Shelf, prefix: Path) -> None:
     system, lock = a_tool(shelf)
     shelf.put("/tool.tar.gz", ARCHIVE[:-1] + b"\xff")
-    with pytest.raises(NotObtainable, match=f"url {shelf.url}/tool.tar.gz 1.0: .* do not use it"):
+    with pytest.raises(Refused, match=f"url {shelf.url}/tool.tar.gz 1.0: .* do not use it"):
         await Installer(prefix, lock).install(system)
     assert not (prefix / "bin").exists()
     assert not list((prefix / "trees" / "tool").glob("1.0*"))
@@ -126,7 +126,7 @@ async def test_a_file_that_is_not_the_locked_one_is_refused_and_leaves_nothing(s
 async def test_the_routes_are_tried_in_order_and_every_error_is_told(shelf: Shelf, prefix: Path) -> None:
     first = {"kind": "url", "package": f"{shelf.url}/gone", "version": "2"}
     second = {"kind": "oci", "package": "image.example/tool", "version": "3"}
-    third = {"kind": "url", "package": shelf.put("/bad", ARCHIVE), "version": "4"}
+    third = {"kind": "url", "package": f"{shelf.url}/gone-too", "version": "4"}
     system = a_system("tool", first, second, third)
     locked = [locked_url(system.routes[0], b"x"), locked_url(system.routes[2], b"y" * len(ARCHIVE))]
     with pytest.raises(NotObtainable) as caught:
@@ -135,8 +135,20 @@ async def test_the_routes_are_tried_in_order_and_every_error_is_told(shelf: Shel
     assert [text.split(" ")[0] for text in attempts] == ["url", "oci", "url"]
     assert "HTTP 404" in attempts[0]
     assert "container engine" in attempts[1]
-    assert "do not use it" in attempts[2]
+    assert "HTTP 404" in attempts[2]
     assert not caught.value.retryable
+
+
+async def test_other_bytes_than_the_lock_names_are_no_reason_to_try_the_next_route(
+    shelf: Shelf, prefix: Path
+) -> None:
+    first = {"kind": "url", "package": shelf.put("/bad", ARCHIVE[:-1] + b"\xff"), "version": "1"}
+    second = {"kind": "url", "package": shelf.put("/good", ARCHIVE), "version": "1"}
+    system = a_system("tool", first, second)
+    locked = [locked_url(route, ARCHIVE) for route in system.routes]
+    with pytest.raises(Refused, match="do not use it"):
+        await Installer(prefix, lock_of(system, *locked)).install(system)
+    assert not any("/good" in str(one) for one in shelf.asked)
 
 
 async def test_a_later_route_is_taken_when_an_earlier_one_fails(shelf: Shelf, prefix: Path) -> None:

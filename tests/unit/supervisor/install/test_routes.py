@@ -90,7 +90,7 @@ async def test_a_wheel_that_changed_at_the_index_is_refused(python_index: Shelf,
     python_index.put(
         "/files/greeting-2.0-py3-none-any.whl", wheel_of("greeting", "2.0", {"greeting.py": "WORD = 'hellO'\n"})
     )
-    with pytest.raises(NotObtainable, match="do not use it"):
+    with pytest.raises(Refused, match="do not use it"):
         await Installer(prefix, locked(system, *found.routes)).install(system)
 
 
@@ -312,7 +312,7 @@ async def test_a_go_module_that_is_not_the_locked_one_is_refused(go_modules: She
     system = a_system("gotool", route)
     found = (await Installer(prefix, VendorLock()).resolve(system)).routes[0]
     other = found.model_copy(update={"files": (found.files[0].model_copy(update={"sha256": "0" * 64}),)})
-    with pytest.raises(NotObtainable, match="the lock says 0000"):
+    with pytest.raises(Refused, match="the lock says 0000"):
         await Installer(prefix, locked(system, other)).install(system)
 
 
