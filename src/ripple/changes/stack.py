@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ripple.changes.applications import Applications
@@ -10,7 +12,7 @@ from ripple.changes.attempts import may_try_again, said
 from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.journal import now
 from ripple.changes.service import Flows
-from ripple.changes.steps.rooms import Rooms
+from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.governance.governor import Governor
 from ripple.model.errors import Conflict, NotFound
 from ripple.model.governance import Principal
@@ -52,26 +54,41 @@ class Stack:
     async def repair(self, principal: Principal, name: str, verb: str) -> dict[str, Any]:
         """Start a repair of a system; returns at once, :meth:`one` shows what becomes of it.
 
+        Asked for again while it goes on, it is the same repair; its flow is begun anew if nobody has.
+
         Raises:
             Refused: policy says no.
             NotFound: there is no such system, or nothing of it runs that could be restarted.
             Conflict: another repair of it goes on.
+            Unavailable: Temporal does not answer; nothing is begun.
         """
         from ripple.changes.stackwork import state_of
 
         row = state_of(self._home).map.get(name)
-        async with self._governor.act(principal, f"component.{verb}", f"stack/{name}", data={}):
-            if verb == "restart":
+        if verb == "restart":
+            async with self._governor.act(principal, "component.restart", f"stack/{name}", data={}):
                 if row.system.run is None:
                     raise NotFound(f"{name} is nothing that runs, so it cannot be restarted")
                 await SupervisorClient(self._home).restart(row.system.run.id)
-                return {"verb": verb, "state": DONE}
-            going = await _kept(self._objects, name)
-            if going and going["state"] == RUNNING and going["verb"] != verb:
-                raise Conflict(f"{name} is being repaired ({going['verb']}); wait for its end")
-            await _keep(self._objects, name, verb, RUNNING, "")
-            await self._flows.start_task(f"repair-{name}", TASK, StepCall(name, verb))
+            return {"verb": verb, "state": DONE}
+        async with self._governor.act(principal, f"component.{verb}", f"stack/{name}", data={}, ends=False):
+            await self._begin(name, verb, str(principal))
         return {"verb": verb, "state": RUNNING}
+
+    async def _begin(self, name: str, verb: str, asked_by: str) -> None:
+        """Start the flow of a repair; each has a name of its own, so none is taken for one that just ends."""
+        before = await _kept(self._objects, name)
+        going = before if before and before["state"] == RUNNING else None
+        if going and going["verb"] != verb:
+            raise Conflict(f"{name} is being repaired ({going['verb']}); wait for its end")
+        told = going or {"verb": verb, "state": RUNNING, "reason": "", "at": now()}
+        await _keep(self._objects, name, told)
+        try:
+            await self._flows.start_task(f"repair-{name}-{told['at']}", TASK, StepCall(name, verb, asked_by))
+        except BaseException as error:
+            lost = {**told, "state": FAILED, "reason": f"it was not begun: {error}"}
+            await asyncio.shield(_keep(self._objects, name, before if before and not going else lost))
+            raise
 
     async def _known(self, principal: Principal) -> dict[str, Any]:
         return {"applications": await self._applications.listed(principal)}
@@ -81,17 +98,18 @@ async def repair(rooms: Rooms, call: StepCall) -> StepResult:
     """Do one repair; what became of it is kept for the page."""
     from ripple.changes.stackwork import repair_system
 
-    name, verb = call.change_id, call.step
+    name, verb, reason = call.change_id, call.step, ""
     try:
         await repair_system(rooms, name, verb)
     except Exception as error:
         if may_try_again(error):
             raise
         reason = said(error, verb)
-        await _keep(rooms.objects, name, verb, FAILED, reason)
-        return StepResult(STOP, [reason])
-    await _keep(rooms.objects, name, verb, DONE, "")
-    return StepResult(GO)
+    end = {"asked_by": call.approved_by, **({"error": reason} if reason else {})}
+    await rooms.governor.ended(WORKER, f"component.{verb}", f"stack/{name}", end)
+    state = FAILED if reason else DONE
+    await _keep(rooms.objects, name, {"verb": verb, "state": state, "reason": reason, "at": now()})
+    return StepResult(STOP, [reason]) if reason else StepResult(GO)
 
 
 async def _kept(objects: Objects, name: str) -> dict[str, Any] | None:
@@ -102,6 +120,5 @@ async def _kept(objects: Objects, name: str) -> dict[str, Any] | None:
     return found
 
 
-async def _keep(objects: Objects, name: str, verb: str, state: str, reason: str) -> None:
-    told = {"verb": verb, "state": state, "reason": reason, "at": now()}
+async def _keep(objects: Objects, name: str, told: Mapping[str, Any]) -> None:
     await objects.put(f"repairs/{name}.json", json.dumps(told, ensure_ascii=False).encode())

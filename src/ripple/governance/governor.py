@@ -80,8 +80,11 @@ class Governor:
         *,
         data: Mapping[str, Any],
         trace_id: str | None = None,
+        ends: bool = True,
     ) -> AsyncIterator[Decision]:
         """Run the body if ``ripple/authz`` allows ``action`` on ``resource``, and write down how it ended.
+
+        Without ``ends`` the body only begins what somebody else goes on with, and writes down by :meth:`ended`.
 
         Raises:
             Refused: policy says no; the body does not run.
@@ -104,7 +107,13 @@ class Governor:
         except BaseException as error:
             await self._end(draft, "failed", {"error": _said(error)}, error)
             raise
-        await self._end(draft, "done", {}, None)
+        if ends:
+            await self._end(draft, "done", {}, None)
+
+    async def ended(self, principal: Principal, action: str, resource: str, data: Mapping[str, Any]) -> None:
+        """Write down the end of what :meth:`act` only began; it failed when ``data`` has an ``error``."""
+        outcome = "failed" if data.get("error") else "done"
+        await self._audit.append(AuditDraft(principal, action, resource, outcome, data=data))
 
     def _asked(self, path: str, given: Mapping[str, Any]) -> Decision:
         decision = self._policy.decide(path, given)

@@ -108,6 +108,11 @@ class Plan:
         chosen = names[names.index(first) : names.index(last) + 1]
         return tuple(task for name in chosen for task in self.tasks if task.phase == name)
 
+    def outside(self, task: Task, first: str) -> tuple[str, ...]:
+        """The phases that ``task``'s own needs and that a run from ``first`` on leaves out, the nearest first."""
+        needed = _all_before({phase.id: phase.needs for phase in self.phases}, task.phase)
+        return tuple(name for name in reversed(ORDER[: ORDER.index(first)]) if name in needed)
+
     def blocked(self, task: Task, failed: Iterable[str]) -> str:
         """Why ``task`` may not start after ``failed`` tasks did; empty when it may."""
         lost = set(failed)

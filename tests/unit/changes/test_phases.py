@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,11 +16,13 @@ from temporalio.testing import ActivityEnvironment
 
 from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.phases import actions, running
-from ripple.changes.phases.runs import Run, Runs, Seen
+from ripple.changes.phases.runs import Phases, Run, Runs, Seen
 from ripple.changes.steps.rooms import Rooms
 from ripple.governance.keys import NodeKey
-from ripple.model.errors import Refused
+from ripple.model.errors import Conflict, Refused, Unavailable
+from ripple.model.governance import Principal, PrincipalKind
 from ripple.planes.objects import Objects
+from ripple.stack.manifests.hash import manifest_hash
 from ripple.stack.phases import Action, load_plan
 from ripple.stack.root import project_root
 
@@ -36,8 +39,9 @@ class Bench:
         self.runs = Runs(self.objects, self.key)
         self.ran: Counter[str] = Counter()
         self.broken: dict[Action, BaseException] = {}
+        self.manifests = ME
         monkeypatch.setattr(running, "ACTIONS", {one: self._action(one) for one in Action})
-        monkeypatch.setattr(running, "manifest_hash", lambda folder: ME)
+        monkeypatch.setattr(running, "manifest_hash", lambda folder: self.manifests)
 
     def _action(self, one: Action) -> Callable[[Any], Awaitable[Mapping[str, Any]]]:
         async def act(at: Any) -> Mapping[str, Any]:
@@ -125,6 +129,85 @@ def test_a_run_that_was_cut_short_goes_on_behind_what_it_had_done(bench: Bench) 
     again = {one for one, count in bench.ran.items() if count > 1}
     assert again == {Action.RECORDS_MIGRATED}, "only the task that was under way runs again"
     assert len(before) < len(bench.ran)
+
+
+def test_a_run_that_begins_late_needs_the_evidence_of_what_it_leaves_out(bench: Bench) -> None:
+    assert bench.run("P6", "P6").verdict == STOP
+    assert {(bench.states()[task.id] or Seen("")).state for task in PLAN.part("P6", "P6")} == {"blocked"}
+    assert "P5 has left no evidence" in (bench.states()["task-P6-promotion"] or Seen("")).reasons[0]
+    assert bench.ran == Counter()
+    assert bench.run("P0", "P5", "r2").verdict == GO
+    assert bench.run("P6", "P6", "r3").verdict == GO
+    bench.manifests = "b" * 64
+    assert bench.run("P6", "P6", "r4").verdict == STOP
+    assert "does not hold for these manifests" in (bench.states()["task-P6-promotion"] or Seen("")).reasons[0]
+
+
+def test_manifests_that_change_while_a_run_goes_on_fail_it_and_are_not_attested(bench: Bench) -> None:
+    bench.broken[Action.RECORDS_MIGRATED] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    bench.broken.clear()
+    bench.manifests = "b" * 64
+    assert bench.run().verdict == STOP
+    failed = [seen.reasons[0] for seen in bench.states().values() if seen and seen.state == "failed"]
+    assert failed
+    assert all("have changed since the run began" in reason for reason in failed)
+    for digest in ("b" * 64, ME):
+        with pytest.raises(Refused):
+            bench.proof("P3", digest)
+    assert bench.proof("P2")["phase"] == "P2"
+
+
+def test_what_a_task_waits_for_is_shown_before_it_is_tried_again(bench: Bench) -> None:
+    bench.broken[Action.RECONCILER_HEALTHY] = Unavailable("temporal is in its back-off")
+    with pytest.raises(Unavailable):
+        bench.run()
+    waiting = [seen for seen in bench.states().values() if seen and seen.state == "running"]
+    assert [seen.reasons for seen in waiting] == [["temporal is in its back-off"]]
+
+
+def test_a_run_of_other_phases_is_not_taken_for_the_one_that_was_asked_for(bench: Bench) -> None:
+    anyio.run(bench.runs.put, Run("r1", "P0", "P1", "me", "now"))
+    started: list[str] = []
+
+    class Begun:
+        async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
+            started.append(flow_id)
+
+    class Allowed:
+        @asynccontextmanager
+        async def act(self, *_: object, **__: object) -> AsyncIterator[None]:
+            yield
+
+    verbs = Phases(cast("Any", Allowed()), bench.runs, cast("Any", Begun()), PLAN)
+    me = Principal(PrincipalKind.OPERATOR, "me")
+    with pytest.raises(Conflict, match="a run of P0 to P1 goes on"):
+        anyio.run(verbs.run, me, "P0", "P6")
+    assert anyio.run(verbs.run, me, "P0", "P1")["run"]["id"] == "r1"
+    assert started == ["phases-r1"]
+
+
+def a_workshop(**stack: Any) -> Any:
+    return SimpleNamespace(stack=SimpleNamespace(**stack))
+
+
+def test_the_profile_is_proven_when_each_of_its_systems_is() -> None:
+    rows = [SimpleNamespace(id=name) for name in ("temporal", "caddy")]
+    proven = a_workshop(unproven=dict, profile_systems=lambda: rows)
+    assert anyio.run(actions.systems_proven, proven) == {"proven": ["caddy", "temporal"]}
+    unproven = a_workshop(unproven=lambda: {"caddy": "there is no evidence"}, profile_systems=lambda: rows)
+    with pytest.raises(Refused, match="1 systems of the profile are not proven; caddy: there is no evidence"):
+        anyio.run(actions.systems_proven, unproven)
+
+
+def test_the_evidence_of_p6_is_found_only_where_p6_passed_on_the_manifests_of_today(bench: Bench) -> None:
+    at = cast("Any", SimpleNamespace(runs=bench.runs, root=project_root()))
+    with pytest.raises(Refused, match="P6 has left no evidence"):
+        anyio.run(actions.evidence_holds, at)
+    today = f"sha256:{manifest_hash(project_root() / 'manifests')}"
+    anyio.run(bench.runs.attest, "P6", today, {"run": "r9", "at": "then"})
+    assert anyio.run(actions.evidence_holds, at) == {"run": "r9", "at": "then"}
 
 
 def test_a_task_that_does_not_end_in_time_has_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

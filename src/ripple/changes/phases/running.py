@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -16,11 +16,12 @@ from ripple.changes.journal import now
 from ripple.changes.phases.actions import ACTIONS, Workshop
 from ripple.changes.phases.runs import BLOCKED, FAILED, PASSED, RUNNING, Run, Runs, Seen
 from ripple.changes.steps.rooms import Rooms
-from ripple.model.errors import DeadlineExceeded, NotFound
+from ripple.model.errors import DeadlineExceeded, NotFound, Refused
 from ripple.stack.manifests.hash import manifest_hash
 from ripple.stack.phases import Plan, Task, load_plan
 from ripple.stack.root import project_root
 
+CHANGED = "the manifests have changed since the run began; run the phases again"
 log = structlog.get_logger(__name__)
 
 
@@ -32,6 +33,9 @@ async def run_phases(rooms: Rooms, call: StepCall) -> StepResult:
     if run is None or run.id != call.change_id:
         return StepResult(STOP, [f"the run {call.change_id} was replaced by a newer one"])
     workshop = Workshop(rooms, runs, root)
+    if not run.manifests:
+        run = dataclasses.replace(run, manifests=_digest(workshop))
+        await runs.put(run)
     failed = await _tasks(plan, run, workshop)
     state = FAILED if failed else PASSED
     await runs.put(dataclasses.replace(run, state=state, ended_at=now()))
@@ -48,23 +52,49 @@ async def _tasks(plan: Plan, run: Run, workshop: Workshop) -> list[str]:
         if seen.state != PASSED:
             failed.append(task.id)
         last_of_phase = number + 1 == len(tasks) or tasks[number + 1].phase != task.phase
-        if last_of_phase and not _failed_in(plan, task.phase, failed):
-            await _attest(run, task.phase, tasks, workshop)
+        if not last_of_phase or _failed_in(plan, task.phase, failed):
+            continue
+        if _digest(workshop) != run.manifests:
+            await workshop.runs.keep(run, task.id, Seen(FAILED, [CHANGED], at=now()))
+            failed.append(task.id)
+            continue
+        await _attest(run, task.phase, tasks, workshop)
     return failed
 
 
 async def _task(plan: Plan, run: Run, task: Task, workshop: Workshop, failed: list[str]) -> Seen:
-    why = plan.blocked(task, failed)
+    why = plan.blocked(task, failed) or await _unproven(plan.outside(task, run.first), run, workshop)
     if why:
         seen = Seen(BLOCKED, [why], at=now())
+    elif _digest(workshop) != run.manifests:
+        seen = Seen(FAILED, [CHANGED], at=now())
     else:
         await workshop.runs.keep(run, task.id, Seen(RUNNING, at=now()))
         began = time.monotonic()
-        seen = await _acted(task, workshop)
+        try:
+            seen = await _acted(task, workshop)
+        except Exception as error:
+            # It is tried again: until then whoever looks sees what it waits for.
+            await workshop.runs.keep(run, task.id, Seen(RUNNING, [str(error)], at=now()))
+            raise
         seen.seconds, seen.at = round(time.monotonic() - began, 3), now()
     await workshop.runs.keep(run, task.id, seen)
     log.info("phase_task_ended", run=run.id, task=task.id, state=seen.state, reasons=seen.reasons)
     return seen
+
+
+async def _unproven(phases: Iterable[str], run: Run, workshop: Workshop) -> str:
+    """Why a phase that this run leaves out does not count as passed; empty when all of them do."""
+    for phase in phases:
+        try:
+            await workshop.runs.proof(phase, run.manifests)
+        except Refused as error:
+            return str(error)
+    return ""
+
+
+def _digest(workshop: Workshop) -> str:
+    return f"sha256:{manifest_hash(workshop.root / 'manifests')}"
 
 
 async def _acted(task: Task, workshop: Workshop) -> Seen:
@@ -89,8 +119,7 @@ async def _attest(run: Run, phase: str, tasks: tuple[Task, ...], workshop: Works
             if seen is None:
                 raise NotFound(f"the result of {task.id} in run {run.id} is gone")
             found[task.id] = {"seconds": seen.seconds, "at": seen.at, "found": seen.found}
-    digest = f"sha256:{manifest_hash(workshop.root / 'manifests')}"
-    await workshop.runs.attest(phase, digest, {"run": run.id, "at": now(), "tasks": found})
+    await workshop.runs.attest(phase, run.manifests, {"run": run.id, "at": now(), "tasks": found})
 
 
 def _failed_in(plan: Plan, phase: str, failed: list[str]) -> bool:

@@ -1,6 +1,6 @@
 """Runs of the phases: what each task saw, kept as objects, and a signed statement per phase that passed.
 
-- One run at a time; asking again while one runs follows that one.
+- One run at a time; asking for the same one again while it runs follows it.
 - Every task's result is kept before the next starts, so a run that was cut short goes on behind it.
 - A phase's statement is about the digest of the manifests it was passed with: other manifests, no evidence.
 """
@@ -19,7 +19,7 @@ from ripple.changes.service import Flows
 from ripple.governance.evidence import sign_statement, verify_envelope
 from ripple.governance.governor import Governor
 from ripple.governance.keys import NodeKey
-from ripple.model.errors import NotFound, Refused, RippleError
+from ripple.model.errors import Conflict, NotFound, Refused, RippleError
 from ripple.model.governance import Principal
 from ripple.planes.objects import Objects
 from ripple.stack.phases import Plan
@@ -52,6 +52,8 @@ class Run:
     started_at: str
     state: str = RUNNING
     ended_at: str = ""
+    manifests: str = ""
+    """The digest of the manifests it runs on (``sha256:…``); the worker sets it when it begins."""
 
 
 class Runs:
@@ -122,13 +124,19 @@ class Phases:
         self._plan = plan
 
     async def run(self, principal: Principal, first: str, last: str) -> dict[str, Any]:
-        """Start a run, or follow the one that runs; returns it as :meth:`shown` does."""
+        """Start a run, or follow the one that runs; returns it as :meth:`shown` does.
+
+        Raises:
+            Conflict: a run of other phases goes on.
+        """
         self._plan.part(first, last)
         async with self._governor.act(principal, "phases.run", f"phases/{first}-{last}", data={}):
             run = await self._runs.current()
             if run is None or run.state != RUNNING:
                 run = Run(secrets.token_hex(6), first, last, principal.id, now())
                 await self._runs.put(run)
+            elif (run.first, run.last) != (first, last):
+                raise Conflict(f"a run of {run.first} to {run.last} goes on; wait for its end, then ask again")
             await self._flows.start_task(f"phases-{run.id}", TASK, StepCall(run.id))
         return await self._shown(run)
 

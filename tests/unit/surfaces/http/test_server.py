@@ -279,7 +279,14 @@ def test_a_repair_is_decided_and_written_down_before_anything_happens(tmp_path: 
         answer = await client.post("/api/stack/nats-server/repair", json={"verb": "install"})
         assert (answer.status_code, answer.json()["error"]["retryable"]) == (503, True), "Temporal is away"
         entries = (await client.get("/api/audit", params={"q": "component.install"})).json()["entries"]
-        assert {one["resource"] for one in entries} == {"stack/nats-server"}
+        assert [(one["resource"], one["outcome"]) for one in reversed(entries)] == [
+            ("stack/nats-server", "allowed"),
+            ("stack/nats-server", "failed"),
+        ]
+        shown = (await client.get("/api/stack/nats-server")).json()
+        assert shown["repairing"]["state"] == "failed", "what was not begun does not go on"
+        other = await client.post("/api/stack/nats-server/repair", json={"verb": "verify"})
+        assert other.status_code == 503, "and keeps nobody from another repair"
         strange = await client.post("/api/stack/nats-serve/repair", json={"verb": "install"})
         assert strange.status_code == 404
         assert "nats-server" in strange.json()["error"]["message"], "it names the nearest one"
