@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseRoute } from "../src/router.ts";
-import { EVERYTHING, OUTCOMES, buttonFor, chosen, matches, said, shares } from "../src/stack/filter.ts";
+import { EVERYTHING, OUTCOMES, buttonFor, chosen, matches, said, shares, told } from "../src/stack/filter.ts";
 import type { Drift, SystemCard } from "../src/stack/types.ts";
 
 function card(given: Partial<SystemCard> = {}): SystemCard {
@@ -24,6 +24,8 @@ test("a filter looks at names, roles and purposes, and every word of it must be 
   assert.ok(!matches(card(), { ...EVERYTHING, outcome: "failed" }));
   assert.ok(!matches(card(), { ...EVERYTHING, drifted: true }));
   assert.ok(matches(card({ drift: [drift("x")] }), { ...EVERYTHING, drifted: true }));
+  assert.ok(!matches(card(), { ...EVERYTHING, unlocked: true }));
+  assert.ok(matches(card({ locked: false }), { ...EVERYTHING, unlocked: true }));
 });
 
 test("a layer without a matching system is left out", () => {
@@ -44,12 +46,17 @@ test("the shares of all outcomes are one, and an outcome that does not occur has
 test("a tile says in words what its colour shows", () => {
   assert.equal(said(card()), "NATS: Works, ready");
   assert.equal(said(card({ state: null, outcome: "unproven", drift: [drift("x")] })), "NATS: Not proven, 1 difference");
+  assert.equal(said(card({ locked: false })), "NATS: Works, ready, not locked");
+  assert.equal(told(card()), "the event bus\nProven with 2.15.1. Locked. nats is ready.");
+  assert.equal(told(card({ version: "", locked: false, component: null })), "the event bus\nNot locked.");
   assert.equal(new Set(Object.values(OUTCOMES).map((one) => one.mark)).size, Object.keys(OUTCOMES).length, "a mark each");
 });
 
 test("a repair that the console can do is a button, any other one is a command to read", () => {
   const cards = [card()];
   assert.deepEqual(buttonFor(drift("./ripple component fix nats-server"), cards), { verb: "fix", system: "nats-server" });
+  const both = "./ripple component fix nats-server, then ./ripple restart nats-server";
+  assert.deepEqual(buttonFor(drift(both), cards), { verb: "fix", system: "nats-server" });
   assert.deepEqual(buttonFor(drift("./ripple restart nats"), cards), { verb: "restart", system: "nats-server" });
   assert.deepEqual(buttonFor(drift("./ripple verify nats-server"), cards), { verb: "verify", system: "nats-server" });
   for (const command of ["./ripple stack generate", "./ripple lock update nats-server", "./ripple restart strange", "rm -rf nats-server"]) {

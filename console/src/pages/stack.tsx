@@ -58,6 +58,10 @@ function Filters({ wanted, choose }: { wanted: Wanted; choose: (wanted: Wanted) 
         <input type="checkbox" checked={wanted.drifted} onChange={(event) => choose({ ...wanted, drifted: event.currentTarget.checked })} />
         Only what drifts
       </label>
+      <label class="check">
+        <input type="checkbox" checked={wanted.unlocked} onChange={(event) => choose({ ...wanted, unlocked: event.currentTarget.checked })} />
+        Only what is not locked
+      </label>
     </div>
   );
 }

@@ -20,9 +20,10 @@ export interface Wanted {
   status: string;
   outcome: string;
   drifted: boolean;
+  unlocked: boolean;
 }
 
-export const EVERYTHING: Wanted = { words: "", status: "", outcome: "", drifted: false };
+export const EVERYTHING: Wanted = { words: "", status: "", outcome: "", drifted: false, unlocked: false };
 
 export function matches(card: SystemCard, wanted: Wanted): boolean {
   const text = `${card.id} ${card.name} ${card.role} ${card.summary}`.toLowerCase();
@@ -30,7 +31,8 @@ export function matches(card: SystemCard, wanted: Wanted): boolean {
     wanted.words.toLowerCase().split(/\s+/).every((word) => text.includes(word)) &&
     (wanted.status === "" || card.status === wanted.status) &&
     (wanted.outcome === "" || card.outcome === wanted.outcome) &&
-    (!wanted.drifted || card.drift.length > 0)
+    (!wanted.drifted || card.drift.length > 0) &&
+    (!wanted.unlocked || !card.locked)
   );
 }
 
@@ -54,14 +56,23 @@ export function shares(counts: Stack["counts"]): { outcome: Outcome; count: numb
 export function said(card: SystemCard): string {
   const drift = card.drift.length > 0 ? `, ${plural(card.drift.length, "difference")}` : "";
   const state = card.state ? `, ${card.state}` : "";
-  return `${card.name}: ${OUTCOMES[card.outcome]?.text ?? card.outcome}${state}${drift}`;
+  const lock = card.locked ? "" : ", not locked";
+  return `${card.name}: ${OUTCOMES[card.outcome]?.text ?? card.outcome}${state}${lock}${drift}`;
+}
+
+/** What a tile tells of its system to whoever points at it: what it is for, and what of it is here. */
+export function told(card: SystemCard): string {
+  const proven = card.version ? `Proven with ${card.version}` : "";
+  const runs = card.component && card.state ? `${card.component} is ${card.state}` : "";
+  const facts = [proven, card.installed ? `${card.installed} is installed` : "", card.locked ? "Locked" : "Not locked", runs];
+  return `${card.summary}\n${facts.filter(Boolean).join(". ")}.`;
 }
 
 const BY_COMMAND: Record<string, Verb> = { "component install": "install", "component fix": "fix", "component remove": "remove", verify: "verify", restart: "restart" };
 
 /** The button that does what a repair's command does, if there is one: the verb, and whose it is. */
 export function buttonFor(drift: Drift, cards: SystemCard[]): { verb: Verb; system: string } | null {
-  const words = /^\.\/ripple (component (?:install|fix|remove)|verify|restart) (\S+)$/.exec(drift.repair);
+  const words = /^\.\/ripple (component (?:install|fix|remove)|verify|restart) (\S+?)(?:, then .*)?$/.exec(drift.repair);
   const verb = words?.[1] ? BY_COMMAND[words[1]] : undefined;
   const owner = cards.find((card) => card.id === words?.[2] || card.component === words?.[2]);
   return verb && owner ? { verb, system: owner.id } : null;

@@ -1,7 +1,7 @@
 /** The whole stack at a glance: a line a layer, a tile a system, a bar of what is proven. */
 import { percent, plural } from "../format.ts";
 import { href } from "../router.ts";
-import { OUTCOMES, said, shares } from "./filter.ts";
+import { OUTCOMES, said, shares, told } from "./filter.ts";
 import type { Stack, StackLayer, SystemCard } from "./types.ts";
 
 export function Bar({ counts }: { counts: Stack["counts"] }) {
@@ -45,7 +45,7 @@ function Tile({ card }: { card: SystemCard }) {
   const marks = `tone-${word.tone} status-${card.status}${card.drift.length > 0 ? " drifted" : ""}`;
   return (
     <li>
-      <a class={`stack-tile ${marks}`} href={href(`stack/${encodeURIComponent(card.id)}`)} title={card.summary} aria-label={said(card)}>
+      <a class={`stack-tile ${marks}`} href={href(`stack/${encodeURIComponent(card.id)}`)} title={told(card)} aria-label={said(card)}>
         <span class="tile-mark" aria-hidden="true">{word.mark}</span>
         <span>{card.name}</span>
         {card.state && <span class={`tile-state state-${card.state}`} aria-hidden="true" />}

@@ -18,6 +18,7 @@ from ripple.model.system import Outcome, System, VendorLock, this_platform
 from ripple.stack.components import Profile, load_profile
 from ripple.stack.drift import Comparison, Installed, Instance, Running, Snapshot, compare
 from ripple.stack.proven import Proven, evidence_name
+from ripple.stack.settings import profile_of
 from ripple.stack.systems import StackMap, load_map
 from ripple.stack.vendorlock import check_lock, load_lock
 from ripple.supervisor.client import SupervisorClient
@@ -31,9 +32,8 @@ Applications = Callable[[], Mapping[str, Any]]
 class Stackstate:
     """The checkout at ``root`` as the instance in ``home`` has it. Reads files; changes nothing."""
 
-    def __init__(self, root: Path, home: Home, profile: str = "laptop") -> None:
+    def __init__(self, root: Path, home: Home) -> None:
         self.root, self.home = root, home
-        self._profile = profile
 
     @property
     def manifests(self) -> Path:
@@ -52,8 +52,8 @@ class Stackstate:
 
     @cached_property
     def profile(self) -> Profile:
-        """The profile of the instance."""
-        return load_profile(self.manifests, self._profile)
+        """The profile the instance was started with."""
+        return load_profile(self.manifests, profile_of(self.home.choices))
 
     @cached_property
     def installer(self) -> Installer:

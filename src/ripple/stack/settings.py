@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ripple.model.errors import Invalid, unknown_key
 from ripple.stack.load import load_manifest, parse, parse_yaml
 
+DEFAULT_PROFILE = "laptop"
 SOURCES = ("manifest", "profile", "environment", "flag")
 PREFIX = "RIPPLE_SET_"
 
@@ -57,7 +58,7 @@ class Settings(_Section):
 class Choices:
     """What ``ripple up`` was told: dotted keys to values, by source."""
 
-    profile: str = "laptop"
+    profile: str = DEFAULT_PROFILE
     environment: Mapping[str, Any] = field(default_factory=dict)
     flag: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,14 +115,24 @@ def save_choices(file: Path, choices: Choices) -> bool:
     return True
 
 
+def profile_of(choices_file: Path) -> str:
+    """The profile the instance was last started with; the laptop's before it ever was."""
+    return str(_kept(choices_file).get("profile", DEFAULT_PROFILE))
+
+
+def _kept(choices_file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(choices_file.read_text()) if choices_file.exists() else {}
+    return found
+
+
 def resolve(manifests: Path, choices_file: Path) -> Resolved:
     """The settings of the instance whose choices lie in ``choices_file`` (defaults where there is none).
 
     Raises:
         Invalid: a source has an unknown key or a value of the wrong kind; the message names the source.
     """
-    kept = json.loads(choices_file.read_text()) if choices_file.exists() else {}
-    profile = manifests / "profiles" / f"{kept.get('profile', 'laptop')}.yaml"
+    kept = _kept(choices_file)
+    profile = manifests / "profiles" / f"{profile_of(choices_file)}.yaml"
     said = {
         "manifest": flatten(load_manifest(manifests / "settings.yaml") or {}),
         "profile": flatten((load_manifest(profile) or {}).get("settings") or {}),

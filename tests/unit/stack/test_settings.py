@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ripple.model.errors import Invalid
 from ripple.stack.root import project_root
-from ripple.stack.settings import Settings, choices_of, flatten, nested, resolve, save_choices
+from ripple.stack.settings import Settings, choices_of, flatten, nested, profile_of, resolve, save_choices
 
 KEY = "inference.default_policy"
 VARIABLE = "RIPPLE_SET_INFERENCE_DEFAULT_POLICY"
@@ -77,3 +77,10 @@ def test_the_manifest_of_this_checkout_sets_every_key_there_is() -> None:
 @given(st.dictionaries(st.from_regex(r"[a-z]{1,5}\.[a-z]{1,5}", fullmatch=True), st.integers()))
 def test_nesting_and_flattening_are_inverse(flat: dict[str, int]) -> None:
     assert flatten(nested(flat)) == flat
+
+
+def test_the_profile_is_the_one_the_instance_was_started_with(tmp_path: Path) -> None:
+    choices = tmp_path / "choices.json"
+    assert profile_of(choices) == "laptop"
+    save_choices(choices, choices_of("small", [], {}))
+    assert profile_of(choices) == "small"
