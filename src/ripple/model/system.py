@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import enum
 import sys
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ripple.model.component import Component, Probe
 
@@ -78,7 +78,7 @@ class Route(_Row):
     package: str = Field(min_length=1)
     version: str = ""
     also: tuple[str, ...] = ()
-    provides: tuple[str, ...] = ()
+    provides: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")], ...] = ()
     platforms: tuple[Literal["linux-x86_64", "linux-aarch64", "macos-x86_64", "macos-arm64"], ...] = ()
     python: str = ""
     origin: str = ""
@@ -266,6 +266,13 @@ class LockedFile(_Row):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0)
     into: str = ""
+
+    @field_validator("into")
+    @classmethod
+    def _stays_below_the_tree(cls, into: str) -> str:
+        if into and (not into.startswith("node_modules/") or "\\" in into or {"..", "."} & set(into.split("/"))):
+            raise ValueError(f"{into!r} is no folder below node_modules")
+        return into
 
 
 class LockedRoute(_Row):

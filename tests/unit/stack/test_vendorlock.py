@@ -21,7 +21,11 @@ from ripple.stack.vendorlock import check_lock, drop_from_lock, load_lock, lock_
 HERE = "linux-x86_64"
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 FILES = st.builds(
-    LockedFile, url=TEXT, sha256=st.just("0" * 64), size=st.integers(0, 1 << 40), into=st.one_of(st.just(""), TEXT)
+    LockedFile,
+    url=TEXT,
+    sha256=st.just("0" * 64),
+    size=st.integers(0, 1 << 40),
+    into=st.sampled_from(("", "node_modules/a", "node_modules/@a/b")),
 )
 ROUTES = st.builds(
     LockedRoute, route=st.sampled_from(RouteKind), version=TEXT, signer=TEXT,

@@ -25,7 +25,7 @@ from ripple.model.system import LockedRoute, Route, RouteKind, System, VendorLoc
 from ripple.stack.files import write_whole
 from ripple.stack.vendorlock import NAME, lock_text
 from ripple.supervisor.install.building import build_key
-from ripple.supervisor.install.cache import BUNDLE, hash_file
+from ripple.supervisor.install.cache import BUNDLE, hash_file, is_digest
 from ripple.supervisor.install.installer import Installer
 
 COMPILED = frozenset({RouteKind.GO, RouteKind.CRATES})
@@ -86,6 +86,9 @@ def read_bundle(folder: Path) -> Bundle:
         data = json.loads((folder / BUNDLE).read_text(encoding="utf-8"))
         systems, files, built = tuple(data["systems"]), tuple(data["files"]), dict(data["built"])
         platform = str(data["platform"])
+        for digest in (*(file["sha256"] for file in files), *built.values()):
+            if not is_digest(digest):
+                raise ValueError(f"{digest!r} is no SHA-256")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Invalid(f"{folder} is no bundle ({error}); make one with ./ripple bundle create DIR") from error
     return Bundle(folder, systems, files, built, platform, hash_file(folder / BUNDLE, {"sha256"})["sha256"])

@@ -72,7 +72,7 @@ class Downloads:
 
     def path(self, sha256: str) -> Path:
         """Where the file with that digest stands once it is there; Broken if that is no digest."""
-        if not _SHA256.fullmatch(sha256):
+        if not is_digest(sha256):
             raise Broken(f"{sha256!r} is no SHA-256; make the lock or the bundle that says so again")
         return self._folder / "sha256" / sha256
 
@@ -122,7 +122,7 @@ class Downloads:
             own = json.loads((self._folder / "built" / f"{key}.json").read_text())["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
             return self._brought.get(key)
-        usable = isinstance(own, str) and _SHA256.fullmatch(own) and self.path(own).is_file()
+        usable = is_digest(own) and self.path(own).is_file()
         return own if usable else self._brought.get(key)
 
     @functools.cached_property
@@ -132,7 +132,7 @@ class Downloads:
             found = json.loads((self._assets / BUNDLE).read_text())["built"].items() if self._assets else ()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
-        return {key: sha256 for key, sha256 in found if isinstance(sha256, str) and _SHA256.fullmatch(sha256)}
+        return {key: sha256 for key, sha256 in found if is_digest(sha256)}
 
     def remember_built(self, key: str, kept: Kept) -> None:
         """Say which file holds what was compiled under ``key``."""
@@ -186,12 +186,22 @@ class Downloads:
             return None
         copy = self._folder / "parts" / f"{sha256}.{os.getpid()}"
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(asset, copy)
-        if hash_file(copy, {"sha256"})["sha256"] != sha256:
+        try:
+            shutil.copyfile(asset, copy)
+            found = hash_file(copy, {"sha256"})["sha256"]
+        except OSError:
+            copy.unlink(missing_ok=True)
+            raise
+        if found != sha256:
             copy.unlink()
             raise Refused(f"{asset} is not the file it is named after; make the bundle again")
         _settle(copy, path)
         return Kept(path, sha256, path.stat().st_size)
+
+
+def is_digest(text: object) -> bool:
+    """Whether that is a SHA-256 in hex, and so a plain file name."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
 
 
 def hash_file(path: Path, names: set[str]) -> dict[str, str]:

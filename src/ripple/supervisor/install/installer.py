@@ -40,7 +40,7 @@ _BARE_HOST = re.compile(
     r"\b(?:[\w-]+\.)*(?:crates\.io|(?:proxy|sum)\.golang\.org|pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|docker\.io|ghcr\.io)\b"
 )
 LEFT_SECONDS = 86_400.0
-LAYOUT = 1
+LAYOUT = 2
 """Part of every tree's key: raised when a tree is laid out in another way."""
 Progress = Callable[[str, int, int | None], None]
 WAYS: dict[RouteKind, Way] = {
@@ -133,10 +133,12 @@ class Installer:
             # Another one may have mended it while this one waited, and what it made may be in use already.
             if (now := self.installed(system)) is None:
                 return await self._install(system), ["it was gone"]
-            different = await self.verify(system)
-            if different:
+            if not (different := await self.verify(system)):
+                return now, []
+            fresh = await self._install(system)
+            if fresh.root != now.root:
                 await anyio.to_thread.run_sync(self.prefix.forget, now.root)
-            return (await self._install(system) if different else now), different
+            return fresh, different
 
     async def remove(self, system: str) -> list[Tree]:
         """Remove every tree of a system; what is in the cache stays. Returns what was there."""
@@ -194,19 +196,23 @@ class Installer:
         return self.prefix.folder(system.id, locked.version, digest_json(facts).removeprefix("sha256:"))
 
     async def _install(self, system: System) -> Tree:
-        attempts, unsure = [], False
-        for pair in pairs(system, self._lock, self._platform):
+        found, unsure = pairs(system, self._lock, self._platform), False
+        attempts: dict[int, str] = {}
+        for number, pair in enumerate(found):
+            if pair.locked is None:
+                continue
             try:
-                if pair.locked is not None:
-                    return await self._lay(system, pair.route, pair.locked)
+                return await self._lay(system, pair.route, pair.locked)
             except Refused as error:
                 raise Refused(attempt(pair.route, error)) from error
             except RippleError as error:
-                attempts.append(attempt(pair.route, error))
+                attempts[number] = attempt(pair.route, error)
                 unsure = unsure or isinstance(error, DeadlineExceeded) or error.code == INTERRUPTED
-            else:
-                attempts.append(await self._explain(pair.route, pair.why))
-        raise NotObtainable(system.id, attempts, unsure=unsure)
+        # Only now: to say why a route is not locked takes resolving it.
+        for number, pair in enumerate(found):
+            if pair.locked is None:
+                attempts[number] = await self._explain(pair.route, pair.why)
+        raise NotObtainable(system.id, [attempts[number] for number in sorted(attempts)], unsure=unsure)
 
     async def _lay(self, system: System, route: Route, locked: LockedRoute) -> Tree:
         folder = self._folder(system, route, locked)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ripple.model.errors import Unavailable
 from ripple.model.system import RouteKind
 from ripple.stack.files import write_whole
 from ripple.supervisor.install.cache import hash_file
@@ -126,8 +127,12 @@ class Prefix:
         _files(folder).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         for link in self._links():
-            if Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(folder):
-                link.unlink(missing_ok=True)
+            # Another installation may replace it meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(folder):
+                    link.unlink(missing_ok=True)
+        if folder.exists():
+            raise Unavailable(f"{folder} cannot be removed; see who owns it or what is mounted there")
 
     def _link(self, tree: Tree) -> None:
         names = {"python", "python3", "pip", "activate"} if tree.python else set()
@@ -150,7 +155,9 @@ class Prefix:
 
 
 def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 0) -> dict[str, str]:
-    """Every file below ``root`` with its SHA-256, every link with where it leads; compiled Python left out.
+    """Every file below ``root`` with its SHA-256 and whether it may be run, every link with where it leads.
+
+    Compiled Python is left out, and nothing that could block is opened.
 
     What is ``known`` and was not touched ``since`` (nanoseconds) is not hashed again.
     """
@@ -164,10 +171,13 @@ def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 
             status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
                 found[inside] = f"-> {os.readlink(path)}"  # noqa: PTH115
+            elif not stat.S_ISREG(status.st_mode):
+                found[inside] = "special file"
             elif since and known and inside in known and max(status.st_ctime_ns, status.st_mtime_ns) < since:
                 found[inside] = known[inside]
             else:
-                found[inside] = hash_file(Path(path), {"sha256"})["sha256"]
+                runs = " runs" if status.st_mode & 0o111 else ""
+                found[inside] = hash_file(Path(path), {"sha256"})["sha256"] + runs
     return found
 
 

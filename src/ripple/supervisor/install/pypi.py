@@ -53,7 +53,9 @@ class PypiWay:
             await room.downloads.need(lacking[0].sha256, lacking[0].url)
         python = await _interpreter(_python_of(route, locked), room.scratch)
         names = [f"{purl.name}=={purl.version}" for purl in (parse_purl(file.url) for file in lacking)]
-        found = {str(purl): wheel for purl, wheel in await _resolve(names, python, room, "--no-deps")}
+        files = frozenset(parse_purl(file.url).qualifiers["file_name"] for file in lacking)
+        resolved = await _resolve(names, python, room, "--no-deps", prefer=files)
+        found = {str(purl): wheel for purl, wheel in resolved}
         await fetch_all([_locked(file, found.get(file.url)) for file in lacking], room.downloads)
 
     async def lay(self, route: Route, locked: LockedRoute, room: Room, root: Path) -> Path | None:
@@ -106,8 +108,13 @@ async def _interpreter(wanted: str, folder: Path) -> str:
     return found.strip()
 
 
-async def _resolve(wanted: Sequence[str], python: str, room: Room, *flags: str) -> list[tuple[PackageUrl, Wanted]]:
-    """The closure of some requirements as uv finds it: one wheel per package, for that interpreter."""
+async def _resolve(
+    wanted: Sequence[str], python: str, room: Room, *flags: str, prefer: frozenset[str] = frozenset()
+) -> list[tuple[PackageUrl, Wanted]]:
+    """The closure of some requirements as uv finds it: one wheel per package, for that interpreter.
+
+    A wheel of those ``prefer`` names is taken whatever others there are: what is locked may not be the best here.
+    """
     asked, without = room.scratch / "requirements.in", room.scratch / "without.in"
     kept, left_out = [[name for name in wanted if name.startswith("!") is out] for out in (False, True)]
     await anyio.to_thread.run_sync(asked.write_text, "".join(f"{name}\n" for name in kept))
@@ -118,7 +125,7 @@ async def _resolve(wanted: Sequence[str], python: str, room: Room, *flags: str) 
     ask = "import sys; print(*sys.version_info[:2])"
     major, minor = (await run_tool(Command((python, "-c", ask), room.scratch))).split()
     tags = _tags((int(major), int(minor)))
-    return [_wheel(package, tags) for package in found.get("packages", ())]
+    return [_wheel(package, tags, prefer) for package in found.get("packages", ())]
 
 
 def _tags(version: tuple[int, int]) -> dict[Tag, int]:
@@ -127,14 +134,14 @@ def _tags(version: tuple[int, int]) -> dict[Tag, int]:
     return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
 
 
-def _wheel(package: dict[str, Any], tags: dict[Tag, int]) -> tuple[PackageUrl, Wanted]:
+def _wheel(package: dict[str, Any], tags: dict[Tag, int], prefer: frozenset[str]) -> tuple[PackageUrl, Wanted]:
     ranked = [(rank, wheel) for wheel in package.get("wheels", ()) if (rank := _rank(wheel, tags)) is not None]
     name, version = package["name"], package.get("version", "")
     if not ranked:
         raise Unavailable(
             f"{name} {version} has only a source distribution for this machine; wheels are taken only"
         )
-    wheel = min(ranked, key=lambda each: each[0])[1]
+    wheel = min(ranked, key=lambda each: (_file_name(each[1]) not in prefer, each[0]))[1]
     purl = PackageUrl("pypi", canonicalize_name(name), version, {"file_name": _file_name(wheel)})
     return purl, Wanted(
         f"{name} {version}", wheel["url"], {"sha256": wheel["hashes"]["sha256"]}, wheel.get("size")

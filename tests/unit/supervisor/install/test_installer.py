@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import anyio
 import pytest
+from pydantic import ValidationError
 from tests.unit.supervisor.install.serving import Shelf, a_system, lock_of, locked_url, tar_of
 
-from ripple.model.errors import NotFound, Refused
-from ripple.model.system import RouteKind, System, VendorLock
+from ripple.model.errors import Invalid, NotFound, Refused
+from ripple.model.system import LockedFile, RouteKind, System, VendorLock
 from ripple.supervisor.install import Installer, NotObtainable
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +141,89 @@ async def test_the_routes_are_tried_in_order_and_every_error_is_told(shelf: Shel
     assert "container engine" in attempts[1]
     assert "HTTP 404" in attempts[2]
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("harm", ["chmod", "fifo", "socket"])
+async def test_a_program_that_cannot_be_run_and_what_is_no_file_are_differences(
+    shelf: Shelf, prefix: Path, harm: str
+) -> None:
+    system, lock = a_tool(shelf)
+    one = Installer(prefix, lock)
+    tree = await one.install(system)
+    assert await one.verify(system) == []
+    if harm == "chmod":
+        (tree.bin / "tool").resolve().chmod(0o644)
+    elif harm == "fifo":
+        os.mkfifo(tree.root / "pipe")
+    else:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(os.path.relpath(tree.root / "s"))
+        listening.close()
+    assert await one.verify(system)
+    mended, different = await one.fix(system)
+    assert different
+    assert await one.verify(system) == []
+    assert subprocess.check_output([mended.bin / "tool"], timeout=30) == b"said\n"
+
+
+async def test_two_that_mend_one_tree_mend_it_once(shelf: Shelf, prefix: Path) -> None:
+    system, lock = a_tool(shelf)
+    tree = await Installer(prefix, lock).install(system)
+    (tree.bin / "tool").resolve().chmod(0o644)
+    found: list[list[str]] = []
+
+    async def mend() -> None:
+        found.append((await Installer(prefix, lock).fix(system))[1])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(mend)
+        group.start_soon(mend)
+    assert sorted(map(bool, found)) == [False, True]
+
+
+async def test_a_tree_that_cannot_be_mended_stays_and_one_of_another_route_takes_its_place(
+    shelf: Shelf, prefix: Path
+) -> None:
+    first = {"kind": "url", "package": shelf.put("/first", ARCHIVE), "version": "1"}
+    second = {"kind": "url", "package": shelf.put("/second", ARCHIVE), "version": "2"}
+    system = a_system("tool", {**first, "provides": ["tool"]}, {**second, "provides": ["tool"]})
+    lock = lock_of(system, *(locked_url(route, ARCHIVE) for route in system.routes))
+    tree = await Installer(prefix, lock).install(system)
+    (tree.bin / "tool").resolve().unlink()
+    shutil.rmtree(prefix / "cache")
+    bodies = dict(shelf.bodies)
+    shelf.bodies.clear()
+    with pytest.raises(NotObtainable):
+        await Installer(prefix, lock).fix(system)
+    assert tree.root.is_dir(), "what there is is not thrown away for nothing"
+    shelf.bodies["/second"] = bodies["/second"]
+    mended, _ = await Installer(prefix, lock).fix(system)
+    assert (mended.version, tree.root.exists()) == ("2", False)
+    assert await Installer(prefix, lock).verify(system) == []
+
+
+async def test_a_route_that_nobody_locked_is_not_resolved_while_another_one_works(
+    shelf: Shelf, prefix: Path
+) -> None:
+    first = {"kind": "url", "package": shelf.put("/loose", ARCHIVE), "version": "1"}
+    second = {"kind": "url", "package": shelf.put("/locked", ARCHIVE), "version": "2", "provides": ["tool"]}
+    system = a_system("tool", first, second)
+    lock = lock_of(system, locked_url(system.routes[1], ARCHIVE))
+    assert (await Installer(prefix, lock).install(system)).version == "2"
+    assert not any(path == "/loose" for path, _ in shelf.asked)
+
+
+@pytest.mark.parametrize("into", ["/etc/x", "../x", "node_modules/../../x", "node_modules\\x", "elsewhere/x"])
+def test_a_lock_cannot_send_a_file_out_of_its_tree(into: str) -> None:
+    with pytest.raises(ValidationError, match="no folder below node_modules"):
+        LockedFile(url="pkg:npm/x@1", sha256="a" * 64, size=1, into=into)
+    assert LockedFile(url="pkg:npm/x@1", sha256="a" * 64, size=1, into="node_modules/@x/y").into
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-rf"])
+def test_a_row_cannot_name_a_program_outside_of_bin(name: str) -> None:
+    with pytest.raises((ValidationError, Invalid)):
+        a_system("tool", {"kind": "npm", "package": "x", "version": "1", "provides": [name]})
 
 
 async def test_other_bytes_than_the_lock_names_are_no_reason_to_try_the_next_route(
