@@ -55,7 +55,7 @@ SMALL = (
 ROOMS = (
     Check("unit", "unit", _pytest("tests/unit", "--ignore=tests/unit/delivery", "--ignore=tests/unit/supervisor")),
 )
-_CANARIES = ("tests/e2e/test_change.py", "tests/e2e/test_hostile.py", "tests/e2e/test_embedded.py")
+_CANARIES = ("tests/e2e/test_change.py", "tests/e2e/test_hostile.py")
 _NOT_THEM = tuple(f"--ignore={name}" for name in _CANARIES)
 CHANGES = (Check("e2e", "end to end: changes", _pytest(*_CANARIES)),)
 INSTANCES = (Check("e2e", "end to end: instances", _pytest("tests/e2e", "-m", "not browser", *_NOT_THEM)),)
