@@ -86,8 +86,9 @@ class Stack:
         try:
             await self._flows.start_task(f"repair-{name}-{told['at']}", TASK, StepCall(name, verb, asked_by))
         except BaseException as error:
-            lost = {**told, "state": FAILED, "reason": f"it was not begun: {error}"}
-            await asyncio.shield(_keep(self._objects, name, before if before and not going else lost))
+            if not going:
+                lost = {**told, "state": FAILED, "reason": f"it was not begun: {error}"}
+                await asyncio.shield(_keep(self._objects, name, before or lost))
             raise
 
     async def _known(self, principal: Principal) -> dict[str, Any]:

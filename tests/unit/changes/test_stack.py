@@ -118,3 +118,13 @@ def test_what_could_not_be_begun_leaves_what_was_there(bench: Bench, monkeypatch
     with pytest.raises(Unavailable):
         bench.begin("fix")
     assert (bench.kept["verb"], bench.kept["state"]) == ("verify", "done")
+
+
+def test_a_repair_that_goes_on_is_not_lost_because_it_is_asked_for_again_while_temporal_is_away(
+    bench: Bench,
+) -> None:
+    bench.begin("fix")
+    bench.away = True
+    with pytest.raises(Unavailable):
+        bench.begin("fix")
+    assert bench.kept["state"] == "running"
