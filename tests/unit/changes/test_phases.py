@@ -167,6 +167,12 @@ def test_what_a_task_waits_for_is_shown_before_it_is_tried_again(bench: Bench) -
     assert [seen.reasons for seen in waiting] == [["temporal is in its back-off"]]
 
 
+class Allowed:
+    @asynccontextmanager
+    async def act(self, *_: object, **__: object) -> AsyncIterator[None]:
+        yield
+
+
 def test_a_run_of_other_phases_is_not_taken_for_the_one_that_was_asked_for(bench: Bench) -> None:
     anyio.run(bench.runs.put, Run("r1", "P0", "P1", "me", "now"))
     started: list[str] = []
@@ -175,17 +181,24 @@ def test_a_run_of_other_phases_is_not_taken_for_the_one_that_was_asked_for(bench
         async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
             started.append(flow_id)
 
-    class Allowed:
-        @asynccontextmanager
-        async def act(self, *_: object, **__: object) -> AsyncIterator[None]:
-            yield
-
     verbs = Phases(cast("Any", Allowed()), bench.runs, cast("Any", Begun()), PLAN)
     me = Principal(PrincipalKind.OPERATOR, "me")
     with pytest.raises(Conflict, match="a run of P0 to P1 goes on"):
         anyio.run(verbs.run, me, "P0", "P6")
     assert anyio.run(verbs.run, me, "P0", "P1")["run"]["id"] == "r1"
     assert started == ["phases-r1"]
+
+
+def test_a_run_that_could_not_be_begun_keeps_nobody_from_another(bench: Bench) -> None:
+    class Away:
+        async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
+            raise Unavailable("Temporal does not answer")
+
+    verbs = Phases(cast("Any", Allowed()), bench.runs, cast("Any", Away()), PLAN)
+    me = Principal(PrincipalKind.OPERATOR, "me")
+    for last in ("P6", "P1"):
+        with pytest.raises(Unavailable):
+            anyio.run(verbs.run, me, "P0", last)
 
 
 def a_workshop(**stack: Any) -> Any:

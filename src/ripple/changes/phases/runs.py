@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ripple.changes.calls import StepCall
@@ -128,16 +129,24 @@ class Phases:
 
         Raises:
             Conflict: a run of other phases goes on.
+            Unavailable: Temporal does not answer; nothing is begun.
         """
         self._plan.part(first, last)
         async with self._governor.act(principal, "phases.run", f"phases/{first}-{last}", data={}):
-            run = await self._runs.current()
+            run, fresh = await self._runs.current(), False
             if run is None or run.state != RUNNING:
+                fresh = True
                 run = Run(secrets.token_hex(6), first, last, principal.id, now())
                 await self._runs.put(run)
             elif (run.first, run.last) != (first, last):
                 raise Conflict(f"a run of {run.first} to {run.last} goes on; wait for its end, then ask again")
-            await self._flows.start_task(f"phases-{run.id}", TASK, StepCall(run.id))
+            try:
+                await self._flows.start_task(f"phases-{run.id}", TASK, StepCall(run.id))
+            except BaseException:
+                if fresh:
+                    # Nothing goes on that anybody would have to wait for.
+                    await asyncio.shield(self._runs.put(replace(run, state=FAILED, ended_at=now())))
+                raise
         return await self._shown(run)
 
     async def shown(self, principal: Principal) -> dict[str, Any]:

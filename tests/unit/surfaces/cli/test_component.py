@@ -109,5 +109,5 @@ def test_an_unknown_system_is_an_error_that_names_the_nearest(checkout: Checkout
 
 def test_a_folder_that_is_no_bundle_is_refused(checkout: Checkout, tmp_path: Path) -> None:
     checkout.ask("lock", "update")
-    with pytest.raises(Invalid, match=r"has no bundle\.json"):
+    with pytest.raises(Invalid, match=r"is no bundle .*; make one with \./ripple bundle create"):
         checkout.ask("component", "install", "tool", "--assets-dir", str(tmp_path))
