@@ -12,7 +12,7 @@ from typing import Any
 import yaml12
 
 from ripple.model.component import Component
-from ripple.model.digest import digest_json
+from ripple.model.digest import digest_bytes
 from ripple.model.system import RouteKind, System, SystemStatus, VendorLock
 from ripple.stack.markdown import table
 from ripple.stack.oci import Image, text_of
@@ -69,7 +69,8 @@ def stack_page(found: StackMap, roles: Mapping[str, str]) -> str:
 
 def rows_digest(found: StackMap) -> str:
     """The digest of all rows: the page changes with every change of one."""
-    return digest_json([[row.layer.id, row.system.model_dump(mode="json")] for row in found.rows])
+    rows = "\n".join(f"{row.layer.model_dump_json()} {row.system.model_dump_json()}" for row in found.rows)
+    return digest_bytes(rows.encode())
 
 
 def ports_table(found: StackMap) -> str:
