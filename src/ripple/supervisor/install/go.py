@@ -16,7 +16,7 @@ from ripple.model.system import LockedFile, LockedRoute, Route, RouteKind
 from ripple.supervisor.install.building import bring_built, lay_built
 from ripple.supervisor.install.cache import hash_file
 from ripple.supervisor.install.commands import BUILD_SECONDS, Command, need_tool, run_tool
-from ripple.supervisor.install.ways import Room, main_file, spec_of
+from ripple.supervisor.install.ways import Room, spec_of
 
 SIGNER = "Go checksum database"
 _LISTING = "loading deprecation"
@@ -83,7 +83,9 @@ async def _file(facts: Mapping[str, Any]) -> LockedFile:
 
 async def _check(module: str, facts: Mapping[str, Any], locked: LockedRoute) -> None:
     found = await _file(facts)
-    known = next((file for file in locked.files if parse_purl(file.url).name == module), main_file(locked))
+    known = next((file for file in locked.files if parse_purl(file.url).name == module), None)
+    if known is None:
+        raise Unavailable(f"the lock does not know the module {module}; ./ripple lock update")
     if found.sha256 != known.sha256:
         raise Refused(f"{found.url} has sha256 {found.sha256}, the lock says {known.sha256}; do not use it")
 

@@ -316,6 +316,17 @@ async def test_a_go_module_that_is_not_the_locked_one_is_refused(go_modules: She
         await Installer(prefix, locked(system, other)).install(system)
 
 
+async def test_a_go_module_that_nobody_locked_is_no_tampered_one(go_modules: Shelf, prefix: Path) -> None:
+    route = {"kind": "go", "package": "example.test/tool/cmd/gotool", "version": "v1.0.0"}
+    found = (await Installer(prefix, VendorLock()).resolve(a_system("gotool", route))).routes[0]
+    put_module(go_modules, "example.test/more", "v1.0.0", {
+        "go.mod": "module example.test/more\ngo 1.20\n", "main.go": "package main\nfunc main() {}\n",
+    })  # fmt: skip
+    system = a_system("gotool", {**route, "also": ["example.test/more@v1.0.0"]})
+    with pytest.raises(NotObtainable, match=r"does not know the module example\.test/more"):
+        await Installer(prefix, locked(system, found)).install(system)
+
+
 async def test_a_go_module_whose_replacements_are_folders_says_so(go_modules: Shelf, prefix: Path) -> None:
     put_module(go_modules, "example.test/local", "v1.0.0", {
         "go.mod": "module example.test/local\ngo 1.20\nrequire example.test/x v0.0.0\n"
