@@ -175,15 +175,17 @@ def test_what_is_proven_stays_when_it_cannot_be_had_now(tmp_path: Path) -> None:
     assert read(given, system).verdict.outcome is Outcome.WORKS
 
 
+@pytest.mark.parametrize("part", ["bring", "lock"], ids=["a locked route", "a route that is not locked"])
 def test_an_installation_that_was_interrupted_proves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     async def stopped(*_: object) -> None:
         await run_tool(Command(("/bin/sh", "-c", "kill -9 $$"), tmp_path))
 
-    monkeypatch.setattr(PypiWay, "bring", stopped)
+    monkeypatch.setattr(PypiWay, part, stopped)
     system = a_system(kind="server", routes=[{"kind": "pypi", "package": "thing", "version": "1"}])
-    given = bench(tmp_path, system, lock=locked())
+    nothing = VendorLock(systems={"thing": {this_platform(): ()}})
+    given = bench(tmp_path, system, lock=locked() if part == "bring" else nothing)
     with pytest.raises(NotObtainable, match="was ended by signal 9"):
         proved(given, system)
     assert not given.root.exists()

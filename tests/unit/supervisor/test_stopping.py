@@ -60,32 +60,16 @@ def held_back(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", with_it)
 
 
+@pytest.mark.parametrize("ending", [False, True], ids=["one that runs", "one that ends already"])
 def test_stopping_waits_for_the_end_of_the_supervisor_itself(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, ending: bool
 ) -> None:
     held_back(instance, monkeypatch)
     instance.write(instance.row("one"))
     instance.up()
     daemon = instance.daemon
+    if ending:
+        os.kill(daemon, signal.SIGTERM)
+        until(lambda: not control_socket(instance.home).exists(), "nobody answers any more")
     start.stop(instance.home)
     assert not alive(daemon)
-
-
-def test_stopping_waits_for_a_supervisor_that_ends_already(
-    instance: Instance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held_back(instance, monkeypatch)
-    instance.write(instance.row("one"))
-    instance.up()
-    daemon = instance.daemon
-    os.kill(daemon, signal.SIGTERM)
-    until(lambda: not control_socket(instance.home).exists(), "nobody answers any more")
-    start.stop(instance.home)
-    assert not alive(daemon)
-
-
-def test_a_terminated_supervisor_stops_everything(instance: Instance) -> None:
-    instance.write(instance.row("one"))
-    instance.up()
-    os.kill(instance.daemon, signal.SIGTERM)
-    until(lambda: instance.processes() == [], "everything is stopped")

@@ -196,8 +196,8 @@ class Installer:
         return self.prefix.folder(system.id, locked.version, digest_json(facts).removeprefix("sha256:"))
 
     async def _install(self, system: System) -> Tree:
-        found, unsure = pairs(system, self._lock, self._platform), False
-        attempts: dict[int, str] = {}
+        found = pairs(system, self._lock, self._platform)
+        errors: dict[int, RippleError] = {}
         for number, pair in enumerate(found):
             if pair.locked is None:
                 continue
@@ -206,13 +206,13 @@ class Installer:
             except Refused as error:
                 raise Refused(attempt(pair.route, error)) from error
             except RippleError as error:
-                attempts[number] = attempt(pair.route, error)
-                unsure = unsure or isinstance(error, DeadlineExceeded) or error.code == INTERRUPTED
+                errors[number] = error
         # Only now: to say why a route is not locked takes resolving it.
         for number, pair in enumerate(found):
             if pair.locked is None:
-                attempts[number] = await self._explain(pair.route, pair.why)
-        raise NotObtainable(system.id, [attempts[number] for number in sorted(attempts)], unsure=unsure)
+                errors[number] = await self._explain(pair.route, pair.why)
+        attempts = [attempt(found[number].route, error) for number, error in sorted(errors.items())]
+        raise NotObtainable(system.id, attempts, unsure=any(map(_is_unsure, errors.values())))
 
     async def _lay(self, system: System, route: Route, locked: LockedRoute) -> Tree:
         folder = self._folder(system, route, locked)
@@ -234,16 +234,16 @@ class Installer:
                 await anyio.to_thread.run_sync(self.prefix.forget, folder)
             raise
 
-    async def _explain(self, route: Route, why: str) -> str:
+    async def _explain(self, route: Route, why: str) -> RippleError:
         """Why a route that is not locked does not work: its error now, which the lock cannot hold."""
         if self.downloads.offline:
-            return attempt(route, Unavailable(f"{why}, and there is no network"))
+            return Unavailable(f"{why}, and there is no network")
         async with self._room() as room:
             try:
                 await WAYS[route.kind].lock(route, room)
             except RippleError as error:
-                return attempt(route, error)
-        return attempt(route, Unavailable(f"{why}, but it can be had now; ./ripple lock update"))
+                return error
+        return Unavailable(f"{why}, but it can be had now; ./ripple lock update")
 
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[Room]:
@@ -265,6 +265,11 @@ def _sweep(place: Path) -> None:
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > LEFT_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_unsure(error: RippleError) -> bool:
+    """Whether another time the same may work: it ran out of time, or was ended from outside."""
+    return isinstance(error, DeadlineExceeded) or error.code == INTERRUPTED
 
 
 def attempt(route: Route, error: RippleError) -> str:

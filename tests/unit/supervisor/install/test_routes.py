@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from packaging.tags import Tag
 from tests.unit.supervisor.install.serving import Shelf, a_system, deb_of, tar_of, wheel_of
 
 from ripple.model.errors import Refused
 from ripple.model.system import LockedFile, LockedRoute, Route, System, VendorLock, this_platform
-from ripple.supervisor.install import Installer, NotObtainable, Tree
+from ripple.supervisor.install import Installer, NotObtainable, Tree, pypi
 from ripple.supervisor.install.archives import _same, lay_file
 from ripple.supervisor.install.cache import Kept
 
@@ -81,6 +82,15 @@ async def test_a_wheel_is_fetched_again_from_its_package_url_alone(python_index:
     shutil.rmtree(prefix)
     tree = await Installer(prefix, locked(system, *found.routes)).install(system)
     assert tree.version == "2.0"
+
+
+def test_a_locked_wheel_is_taken_although_another_one_would_suit_better() -> None:
+    tags = {Tag("py3", "none", "any"): 9, Tag("py2", "none", "any"): 1}
+    names = ("x-1-py2-none-any.whl", "x-1-py3-none-any.whl")
+    wheels = [{"name": name, "url": f"https://index.invalid/{name}", "hashes": {"sha256": "a"}} for name in names]
+    package = {"name": "x", "version": "1", "wheels": wheels}
+    assert pypi._wheel(package, tags, frozenset())[0].qualifiers["file_name"] == names[0]
+    assert pypi._wheel(package, tags, frozenset({names[1]}))[0].qualifiers["file_name"] == names[1]
 
 
 async def test_a_wheel_that_changed_at_the_index_is_refused(python_index: Shelf, prefix: Path) -> None:
