@@ -58,9 +58,15 @@ class NatsServer:
             time.sleep(0.01)
         raise AssertionError("nats-server did not start")
 
-    def signal(self, number: int) -> None:
+    def hang(self) -> None:
+        """Returns when every thread stands still: until then one of them may still answer."""
         assert self.process is not None
-        os.kill(self.process.pid, number)
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def go_on(self) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -262,14 +268,14 @@ def test_a_server_that_lost_its_store_gets_its_stream_again(server: NatsServer, 
 def test_a_server_that_hangs_costs_one_second_once(server: NatsServer) -> None:
     async def main() -> None:
         async with opened(server.url) as events, watching(events) as seen:
-            server.signal(signal.SIGSTOP)
+            server.hang()
             began = time.perf_counter()
             with pytest.raises(Unavailable):
                 await events.publish(SUBJECT, {"n": 1})
             assert time.perf_counter() - began < 1.2
             for _ in range(10):
                 await fails_at_once(events)
-            server.signal(signal.SIGCONT)
+            server.go_on()
             await heard(events, seen, {"back": True})
 
     run(main())
@@ -279,7 +285,7 @@ def test_closing_is_quick_while_the_server_hangs(server: NatsServer) -> None:
     async def main() -> float:
         async with opened(server.url) as events:
             await published(events, {"n": 1})
-            server.signal(signal.SIGSTOP)
+            server.hang()
             began = time.perf_counter()
         return time.perf_counter() - began
 
