@@ -34,9 +34,7 @@ from ripple.stack.proven import (
     subject_digest,
     unproven,
 )
-from ripple.stack.root import project_root
-from ripple.stack.systems import Placed, load_map
-from ripple.stack.vendorlock import load_lock
+from ripple.stack.systems import Placed, StackMap
 
 PREDICATE = "urn:ripple:predicate:proof:v1"
 """What became of one system: verdict, steps, platform. A name and no address."""
@@ -77,9 +75,9 @@ def read_all(root: Path, rows: Iterable[Placed], lock: VendorLock) -> list[Prove
     return [read_evidence(root, placed, lock) for placed in rows]
 
 
-def status_documents(root: Path) -> dict[str, str]:
+def status_documents(root: Path, rows: StackMap, lock: VendorLock) -> dict[str, str]:
     """What is made of the evidence, by path: the README with its block, the status page, the answer's schema."""
-    found = read_all(root, load_map(root / "manifests").rows, load_lock(root / "manifests"))
+    found = read_all(root, rows.rows, lock)
     return {
         README: readme_with(read_readme(root), found),
         STATUS: status_page(found),
@@ -121,14 +119,3 @@ def _public_key(root: Path, key_id: object) -> str:
     if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id) or not path.is_file():
         raise Broken(f"key {str(key_id)[:12]} is not among evidence/keys, so nobody vouches for it")
     return path.read_text(encoding="utf-8")
-
-
-def main() -> None:
-    """Write what is made of the evidence of this checkout."""
-    root = project_root()
-    for name, text in status_documents(root).items():
-        write_whole(root / name, text)
-
-
-if __name__ == "__main__":
-    main()

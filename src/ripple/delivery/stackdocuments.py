@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ripple.delivery.evidence import status_documents
 from ripple.model.errors import Invalid
+from ripple.model.system import VendorLock
 from ripple.stack.checkout import check_checkout, read_rows, since
 from ripple.stack.documents import documents
 from ripple.stack.files import write_whole
@@ -14,6 +15,7 @@ from ripple.stack.load import load_manifest
 from ripple.stack.oci import FOLDER, MERGED, merged_rows, text_of
 from ripple.stack.phases import GRAPH, load_plan, mermaid
 from ripple.stack.rules import Finding
+from ripple.stack.systems import StackMap
 from ripple.stack.vendorlock import load_lock
 
 
@@ -37,16 +39,17 @@ def write_documents(root: Path) -> list[str]:
             f"{findings[0].file}:{findings[0].line}: {findings[0].message}; ./ripple stack check shows all"
         )
     facts = load_manifest(root / "manifests" / "stack.yaml")
-    changed = _write(root, documents(rows, facts["roles"], load_lock(root / "manifests")))
-    return changed + _write(root, more(root))
+    lock = load_lock(root / "manifests")
+    changed = _write(root, documents(rows, facts["roles"], lock))
+    return changed + _write(root, more(root, rows, lock))
 
 
-def more(root: Path) -> Mapping[str, str]:
+def more(root: Path, rows: StackMap, lock: VendorLock) -> Mapping[str, str]:
     """What is made of more than the rows: the image table, the picture of the task graph, what is proven."""
     from ripple.stack.manifests.check import manifest_documents
 
     return {
-        **status_documents(root),
+        **status_documents(root, rows, lock),
         **manifest_documents(root),
         f"{FOLDER}/{MERGED}": text_of(merged_rows(root / FOLDER)),
         f"manifests/{GRAPH}": mermaid(load_plan(root / "manifests")),

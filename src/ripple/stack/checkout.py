@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ripple.model.errors import Invalid, RippleError
-from ripple.model.system import Layer, System
+from ripple.model.system import Layer, System, VendorLock
 from ripple.stack.documents import documents, rows_digest
 from ripple.stack.load import load_manifest
 from ripple.stack.marks import Marks
@@ -25,8 +25,16 @@ _SOURCES = ("src/ripple/**/*.py", "policies/**/*.rego")
 _MANIFESTS = ("manifests/**/*.yaml", "manifests/**/*.json", "tables/*.csv")
 
 
-def check_checkout(root: Path, more: Callable[[Path], Mapping[str, str]] = lambda root: {}) -> list[Finding]:
-    """Every refusal of the checkout at ``root``. ``more`` gives further generated texts by path."""
+More = Callable[[Path, StackMap, VendorLock], Mapping[str, str]]
+"""Further generated texts by path, of a checkout whose rows and lock are read already."""
+
+
+def _nothing_more(_root: Path, _rows: StackMap, _lock: VendorLock) -> Mapping[str, str]:
+    return {}
+
+
+def check_checkout(root: Path, more: More = _nothing_more) -> list[Finding]:
+    """Every refusal of the checkout at ``root``; what ``more`` gives is compared too."""
     rows, findings = read_rows(root)
     if findings:
         return sorted(findings)
@@ -35,16 +43,17 @@ def check_checkout(root: Path, more: Callable[[Path], Mapping[str, str]] = lambd
     return sorted([*duplicates(files), *check(checked)])
 
 
-def read(root: Path, rows: StackMap, more: Callable[[Path], Mapping[str, str]] = lambda root: {}) -> Checked:
+def read(root: Path, rows: StackMap, more: More = _nothing_more) -> Checked:
     """What the rules look at, read once."""
     facts = load_manifest(root / "manifests" / "stack.yaml")
+    lock = load_lock(root / "manifests")
     return Checked(
         root,
         rows,
         frozenset(facts["roles"]),
         pinned={name.lower(): version for name, version in _PINNED.findall(_text(root / "requirements.lock"))},
         sources=_texts(root, _SOURCES),
-        generated={**documents(rows, facts["roles"], load_lock(root / "manifests")), **more(root)},
+        generated={**documents(rows, facts["roles"], lock), **more(root, rows, lock)},
         decisions=frozenset(path.name[:4] for path in (root / "docs" / "adr").glob("[0-9]*.md")),
         manifests=_texts(root, _MANIFESTS),
         exemptions=tuple((facts.get("exemptions") or {}).get("inference") or ()),

@@ -19,7 +19,7 @@ class Marks:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._root = yaml.compose(read_manifest(path), Loader=yaml.CSafeLoader)
+            self._root = yaml.compose(read_manifest(path), Loader=yaml.CBaseLoader)
         except yaml.YAMLError as error:
             raise Invalid(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
