@@ -102,6 +102,15 @@ def make_application(folder: Path, name: str = "checkout", edit: Callable[[Path]
     return folder
 
 
+def short_windows(root: Path) -> None:
+    """Canaries of two seconds under the usual load, for tests that are about something else."""
+    for name in ("qa", "staging", "prod"):
+        (root / "environments" / f"{name}.yaml").write_text(
+            "canary: {weight: 50, window_seconds: 2, interval_seconds: 0.5, min_samples: 5}\n"
+            f"env: {{CHECKOUT_ENVIRONMENT: {name}}}\n"
+        )
+
+
 def git(folder: Path, *arguments: str) -> str:
     """The output of one git command."""
     identity = ("-c", "user.name=Operator", "-c", "user.email=operator@example.invalid")

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.instance import Instance, git
+from tests.e2e.instance import Instance, git, make_application, short_windows, until
 from tests.e2e.provider import Endpoint
 from tests.unit.examples.answers import known
 
@@ -111,11 +111,10 @@ def test_a_change_that_breaks_only_under_load_is_rolled_back_in_staging_and_held
 def test_a_change_can_be_approved_cancelled_and_taken_back(
     instance: Instance, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    from tests.e2e.instance import make_application, until
-
     def ask_for_a_person(root: Path) -> None:
-        overlay = root / "environments" / "prod.yaml"
-        overlay.write_text(overlay.read_text().replace("require_approval: false", "require_approval: true"))
+        short_windows(root)
+        with (root / "environments" / "prod.yaml").open("a") as overlay:
+            overlay.write("require_approval: true\n")
 
     folder = make_application(tmp_path / "shop", "careful", ask_for_a_person)
     assert instance.json("app", "add", str(folder))["state"] == "ready"

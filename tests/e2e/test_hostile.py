@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.instance import EXAMPLE, Instance, git, make_application
+from tests.e2e.instance import EXAMPLE, Instance, git, make_application, short_windows
 from tests.e2e.provider import CLOUD, LOCAL, Endpoint
 from tests.unit.examples.answers import known
 
@@ -109,7 +109,7 @@ def test_an_application_whose_tests_never_end_is_not_adopted(instance: Instance,
 def test_two_changes_at_once_are_rebased_and_never_mixed(
     instance: Instance, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    folder = make_application(tmp_path / "shop", "busy")
+    folder = make_application(tmp_path / "shop", "busy", short_windows)
     assert instance.json("app", "add", str(folder))["state"] == "ready"
     both = {known(name).intent: name for name in ("free-shipping", "quantity-limit")}
 
@@ -132,7 +132,7 @@ def test_two_changes_at_once_are_rebased_and_never_mixed(
 def test_of_two_changes_to_one_line_the_second_is_refused_with_the_reason(
     instance: Instance, endpoint: Endpoint, tmp_path: Path
 ) -> None:
-    folder = make_application(tmp_path / "shop", "narrow")
+    folder = make_application(tmp_path / "shop", "narrow", short_windows)
     assert instance.json("app", "add", str(folder))["state"] == "ready"
 
     def by_mark(request: dict[str, Any]) -> str:

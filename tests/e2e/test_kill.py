@@ -6,15 +6,13 @@ import contextlib
 import os
 import signal
 import sqlite3
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from tests.e2e.instance import Instance, git, make_application, until
+from tests.e2e.instance import Instance, git, make_application, short_windows, until
 from tests.e2e.provider import CLOUD, LOCAL, Endpoint
 from tests.unit.examples.answers import known
 
@@ -25,15 +23,6 @@ from ripple.supervisor.client import SupervisorClient
 pytestmark = [pytest.mark.live, pytest.mark.kill, pytest.mark.timeout(600)]
 STEPS = 11
 ENVIRONMENTS = ("dev", "qa", "staging", "prod")
-SHORT = """
-canary: {{weight: 50, window_seconds: 2, interval_seconds: 0.5, min_samples: 5}}
-env: {{CHECKOUT_ENVIRONMENT: {0}}}
-"""
-
-
-def short_windows(root: Path) -> None:
-    for name in ENVIRONMENTS[1:]:
-        (root / "environments" / f"{name}.yaml").write_text(SHORT.format(name))
 
 
 class Watched:
@@ -85,31 +74,17 @@ class Watched:
         return len(seen)
 
 
-@pytest.fixture
-def own(endpoint: Endpoint) -> Iterator[Instance]:
-    with tempfile.TemporaryDirectory(prefix="rpl-", ignore_cleanup_errors=True) as folder:
-        running = Instance(Path(folder) / "home")
-        running.up()
-        for name in LOCAL:
-            running.provider(name, endpoint.url, tier="local")
-        for name in CLOUD:
-            running.provider(name, endpoint.url, tier="cloud")
-        try:
-            yield running
-        finally:
-            running.down()
-
-
 @pytest.mark.parametrize("victim", ["api", "worker", "temporal", "nats"])
 def test_a_change_ends_the_same_when_a_process_is_killed_at_every_boundary(
-    own: Instance, endpoint: Endpoint, tmp_path: Path, victim: str
+    instance: Instance, endpoint: Endpoint, tmp_path: Path, victim: str
 ) -> None:
-    folder = make_application(tmp_path / "shop", "shop", short_windows)
-    assert own.json("app", "add", str(folder))["state"] == "ready"
+    name = f"shop-{victim}"
+    folder = make_application(tmp_path / "shop", name, short_windows)
+    assert instance.json("app", "add", str(folder))["state"] == "ready"
     before = git(folder, "rev-parse", "HEAD")
     endpoint.all_say(known("free-shipping").answer.model_dump_json(by_alias=True, exclude_none=True))
     endpoint.asked.clear()
-    watched = Watched(own, own.submit("shop", known("free-shipping").intent))
+    watched = Watched(instance, instance.submit(name, known("free-shipping").intent))
     kills = watched.kill_at_every_boundary(victim)
     assert watched.state() == "promoted", watched.rows("SELECT reasons FROM changes WHERE id=?", watched.change)
     assert kills >= STEPS - 1, "it was killed at every boundary but, at most, behind the last"
@@ -118,10 +93,10 @@ def test_a_change_ends_the_same_when_a_process_is_killed_at_every_boundary(
     assert set(asked) == {*LOCAL, *CLOUD}
     # A worker that dies while a question is under way asks it again: nobody has kept its answer.
     assert max(asked.values()) <= (2 if victim == "worker" else 1), asked
-    stable = watched.rows("SELECT environment FROM deployments WHERE application='shop' AND state='stable'")
+    stable = watched.rows("SELECT environment FROM deployments WHERE application=? AND state='stable'", name)
     assert Counter(row[0] for row in stable) == Counter(ENVIRONMENTS)
-    until(lambda: own.json("status", check=False)["ready"], "everything is ready again")
-    rows = [row for row in own.json("status")["components"] if row["id"].startswith("app.shop.")]
+    until(lambda: instance.json("status", check=False)["ready"], "everything is ready again")
+    rows = [row for row in instance.json("status")["components"] if row["id"].startswith(f"app.{name}.")]
     assert len(rows) == len(ENVIRONMENTS), [row["id"] for row in rows]
     assert {row["restarts"] for row in rows} == {0}, "each release was started once per environment"
-    assert own.json("audit", "verify")["ok"] is True
+    assert instance.json("audit", "verify")["ok"] is True
