@@ -69,9 +69,10 @@ class Route(_Row):
     ``package`` is the name the route's registry knows: a PyPI or npm project, a Debian package, a Go package path
     with the ``version`` of its module, a crate, ``group:artifact:extension``, an https URL, an image. ``also`` are
     further packages of the same registry installed beside it, as ``name==version`` (PyPI), ``name@version`` (npm)
-    or plain names; ``!name`` leaves out a PyPI dependency that is not used. ``provides`` are the programs that end
-    up in the tree's ``bin``. ``platforms`` limits it. ``origin`` says whose build it is where that is
-    not the upstream's own.
+    or plain names; ``!name`` leaves out a PyPI dependency that is not used, ``!peers`` the npm packages that
+    others only expect beside them (where those contradict each other, npm searches for hours). ``provides`` are
+    the programs that end up in the tree's ``bin``. ``platforms`` limits it. ``origin`` says whose build it is
+    where that is not the upstream's own.
     """
 
     kind: RouteKind

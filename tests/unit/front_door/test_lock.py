@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+import uv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -50,6 +53,27 @@ def test_every_locked_package_is_checked_by_a_hash() -> None:
         name for name, (_, block) in blocks().items() if not re.search(r"--hash=sha256:[0-9a-f]{64}", block)
     ]
     assert unchecked == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "whole"),
+    [
+        pytest.param("aarch64-manylinux_2_34", True, id="Linux on arm64"),
+        pytest.param("aarch64-apple-darwin", True, id="a Mac"),
+        pytest.param("x86_64-apple-darwin", False, id="a Mac with Intel's processor lacks one"),
+    ],
+)
+def test_every_locked_package_has_a_wheel_of_its_hashes_for_another_machine(
+    tmp_path: Path, platform: str, whole: bool
+) -> None:
+    words = ["pip", "install", "--quiet", "--dry-run", "--target", str(tmp_path), "--require-hashes", "--no-deps"]
+    words += ["--only-binary", ":all:", "--python-version", "3.11", "--python-platform", platform]
+    done = subprocess.run(
+        (uv.find_uv_bin(), *words, "-r", str(ROOT / "requirements.lock")),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode == 0) is whole, done.stderr
+    assert whole or "has no usable wheels" in " ".join(done.stderr.split()), done.stderr
 
 
 def test_the_lock_names_no_place_that_packages_come_from() -> None:

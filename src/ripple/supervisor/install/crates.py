@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import anyio.to_thread
@@ -71,19 +72,21 @@ def _crate(name: str, version: str) -> Path:
 
 
 async def _build(locked: LockedFile, made: Path, room: Room) -> None:
+    """Compile one crate; what was compiled before it ended early is used again within the day."""
     purl = parse_purl(locked.url)
     found = await _file(purl.name, purl.version, room)
     if found.sha256 != locked.sha256:
         raise Refused(f"{found.url} has sha256 {found.sha256}, the lock says {locked.sha256}; do not use it")
-    root = room.scratch / "cargo"
+    root, target = room.scratch / "cargo", room.scratch.with_name(f"at-{purl.name}-{purl.version}")
     words = ["install", "--locked", "--quiet", "--color", "never", "--no-track", "--force", "--jobs", JOBS]
-    await _cargo([*words, "--version", purl.version, "--root", str(root), purl.name], room, build=True)
+    words += ["--target-dir", str(target), "--version", purl.version, "--root", str(root), purl.name]
+    await _cargo(words, room, build=True)
+    await anyio.to_thread.run_sync(lambda: shutil.rmtree(target, ignore_errors=True))
     for program in sorted((root / "bin").iterdir()):
         program.replace(made / program.name)
 
 
 async def _cargo(words: list[str], room: Room, *, build: bool = False) -> None:
     program = need_tool("cargo", "install Rust by your own means")
-    env = {"CARGO_TARGET_DIR": str(room.scratch / "target"), "CARGO_NET_RETRY": "3"}
     seconds = BUILD_SECONDS if build else 600.0
-    await run_tool(Command([program, *words], room.scratch, env, seconds, gentle=build))
+    await run_tool(Command([program, *words], room.scratch, {"CARGO_NET_RETRY": "3"}, seconds, gentle=build))

@@ -24,6 +24,7 @@ from ripple.supervisor.install.ways import Room, fetch_all, main_file, missing
 
 SIGNER = "npm registry: the index's integrity"
 MODULES = "node_modules"
+NO_PEERS = "!peers"
 _RESOLVE = (
     "install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
     "--omit-lockfile-registry-resolved=false", "--loglevel=error",
@@ -122,7 +123,9 @@ async def _resolve(wanted: list[str], scratch: Path) -> list[tuple[str, dict[str
     await anyio.to_thread.run_sync(folder.mkdir)
     text = json.dumps({"name": "resolving", "version": "1.0.0", "private": True})
     await anyio.to_thread.run_sync((folder / "package.json").write_text, text)
-    await run_tool(Command((*npm_words(), *_RESOLVE, *wanted), folder))
+    flags = ["--legacy-peer-deps"] if NO_PEERS in wanted else []
+    names = [name for name in wanted if name != NO_PEERS]
+    await run_tool(Command((*npm_words(), *_RESOLVE, *flags, *names), folder))
     lock = json.loads(await anyio.to_thread.run_sync((folder / "package-lock.json").read_text))
     return sorted((into, facts) for into, facts in lock["packages"].items() if into and _is_taken(into, facts))
 

@@ -193,6 +193,17 @@ async def test_packages_for_other_platforms_are_left_out(npm_registry: Shelf, pr
     assert sorted(path.name for path in (tree.root / "node_modules").iterdir()) == [".bin", "chooser", "not-aix"]
 
 
+async def test_what_npm_packages_only_expect_beside_them_can_be_left_out(
+    npm_registry: Shelf, prefix: Path
+) -> None:
+    publish(npm_registry, "picky", "1.0.0", {}, {"peerDependencies": {"nowhere": ">=2"}})
+    route = {"kind": "npm", "package": "picky", "version": "1.0.0"}
+    found = await Installer(prefix, VendorLock()).resolve(a_system("picky", route))
+    assert "nowhere" in found.attempts[0]
+    _, tree = await installed(a_system("picky", {**route, "also": ["!peers"]}), prefix)
+    assert sorted(path.name for path in (tree.root / "node_modules").iterdir()) == [".bin", "picky"]
+
+
 async def test_a_program_no_package_provides_is_an_error_that_names_it(npm_registry: Shelf, prefix: Path) -> None:
     route = {"kind": "npm", "package": "left", "version": "1.0.0", "provides": ["nothing"]}
     system = a_system("left", route)
@@ -377,6 +388,7 @@ async def test_a_crate_is_compiled_once_and_then_comes_from_the_cache(
     system = a_system("rustytool", {"kind": "crates", "package": "rustytool", "version": "1.0.0"})
     one, tree = await installed(system, prefix)
     assert said(tree, "rustytool") == "from rust"
+    assert list((prefix / "scratch").iterdir()) == []
     assert one._locked(system)[0][1].files[0].url == "pkg:cargo/rustytool@1.0.0"
     await one.remove("rustytool")
     monkeypatch.setenv("PATH", "/nowhere")
