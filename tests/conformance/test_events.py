@@ -272,7 +272,7 @@ def test_a_server_that_hangs_costs_one_second_once(server: NatsServer) -> None:
             began = time.perf_counter()
             with pytest.raises(Unavailable):
                 await events.publish(SUBJECT, {"n": 1})
-            assert time.perf_counter() - began < 1.2
+            assert time.perf_counter() - began < 1.8
             for _ in range(10):
                 await fails_at_once(events)
             server.go_on()
