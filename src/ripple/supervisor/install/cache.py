@@ -17,7 +17,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,10 @@ class Downloads:
         """Say how far something is; ``total`` None where nobody knows."""
         self._tell(label, done, total)
 
+    def alone(self, file: Path, what: str, seconds: float = PATIENCE_SECONDS) -> AbstractAsyncContextManager[None]:
+        """Alone on ``file`` (:func:`held`); waiting for another ``what`` is told."""
+        return held(file, seconds, lambda: told(self._tell, f"waiting for another {what}"))
+
     async def find(self, sha256: str) -> Kept | None:
         """The whole file, from the cache or the assets, checked now; None if it must be fetched."""
         return await anyio.to_thread.run_sync(self._found, sha256)
@@ -106,7 +111,7 @@ class Downloads:
             raise Unavailable(f"{wanted.label} is not in {self._assets}; make the bundle again")
         key = known or hashlib.sha256(wanted.url.encode()).hexdigest()
         part = self._folder / "parts" / key
-        async with held(part.with_name(f"{key}.lock")):
+        async with self.alone(part.with_name(f"{key}.lock"), f"download of {wanted.label}"):
             if known and (found := await self.find(known)):
                 return found
             await self._bring(wanted, part)
@@ -214,9 +219,25 @@ def hash_file(path: Path, names: set[str]) -> dict[str, str]:
     return {name: one.hexdigest() for name, one in found.items()}
 
 
+@contextlib.contextmanager
+def told(tell: Tell, label: str) -> Iterator[None]:
+    """Say that something is done, for as long as it is."""
+    tell(label, 0, None)
+    try:
+        yield
+    finally:
+        tell(label, 1, 1)
+
+
 @contextlib.asynccontextmanager
-async def held(file: Path, seconds: float = PATIENCE_SECONDS) -> AsyncIterator[None]:
+async def held(
+    file: Path,
+    seconds: float = PATIENCE_SECONDS,
+    waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> AsyncIterator[None]:
     """Alone on ``file``, over all processes; the kernel lets go when its holder dies.
+
+    ``waiting`` is entered while somebody else is.
 
     Raises:
         DeadlineExceeded: another process goes on holding it.
@@ -224,14 +245,20 @@ async def held(file: Path, seconds: float = PATIENCE_SECONDS) -> AsyncIterator[N
     file.parent.mkdir(parents=True, exist_ok=True)
     number = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        give_up = time.monotonic() + seconds
-        while not _taken(number):
-            if time.monotonic() > give_up:
-                raise DeadlineExceeded(f"another process has held {file} for {seconds:g} s; end it")
-            await anyio.sleep(POLL_SECONDS)
+        if not _taken(number):
+            with waiting():
+                await _wait(number, file, seconds)
         yield
     finally:
         os.close(number)
+
+
+async def _wait(number: int, file: Path, seconds: float) -> None:
+    give_up = time.monotonic() + seconds
+    while not _taken(number):
+        if time.monotonic() > give_up:
+            raise DeadlineExceeded(f"another process has held {file} for {seconds:g} s; end it")
+        await anyio.sleep(POLL_SECONDS)
 
 
 def _touched(path: Path) -> tuple[int, int, int, int]:

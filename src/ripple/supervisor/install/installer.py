@@ -13,8 +13,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,12 @@ from ripple.model.errors import DeadlineExceeded, NotFound, Refused, RippleError
 from ripple.model.system import LockedRoute, Route, RouteKind, System, VendorLock, this_platform
 from ripple.stack.vendorlock import is_locked, pairs
 from ripple.supervisor.install.archives import ElsewhereWay, MavenWay, UrlWay
-from ripple.supervisor.install.cache import Downloads, held
+from ripple.supervisor.install.cache import Downloads
 from ripple.supervisor.install.commands import INTERRUPTED
 from ripple.supervisor.install.crates import CratesWay
 from ripple.supervisor.install.debian import DebianWay
 from ripple.supervisor.install.go import GoWay
+from ripple.supervisor.install.names import settle_names
 from ripple.supervisor.install.npm import NpmWay
 from ripple.supervisor.install.prefix import Prefix, Tree
 from ripple.supervisor.install.pypi import PypiWay
@@ -40,6 +41,7 @@ _BARE_HOST = re.compile(
     r"\b(?:[\w-]+\.)*(?:crates\.io|(?:proxy|sum)\.golang\.org|pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|docker\.io|ghcr\.io)\b"
 )
 LEFT_SECONDS = 86_400.0
+NAMES_SECONDS = 120.0
 LAYOUT = 2
 """Part of every tree's key: raised when a tree is laid out in another way."""
 Progress = Callable[[str, int, int | None], None]
@@ -78,6 +80,14 @@ class Resolved:
     attempts: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Removed:
+    """What was removed of a system; ``names`` are those another system has now, with its id."""
+
+    trees: tuple[Tree, ...]
+    names: Mapping[str, str]
+
+
 class Installer:
     """Installs into ``prefix`` what ``lock`` says; ``assets`` is a bundle that replaces the network."""
 
@@ -99,7 +109,7 @@ class Installer:
         if found := self.installed(system):
             return found
         self._need_locked(system)
-        async with held(self.prefix.lock_file(system.id)):
+        async with self._alone(system.id):
             if found := self.installed(system):
                 return found
             return await self._install(system)
@@ -129,7 +139,7 @@ class Installer:
             return await self.install(system), ["it was not installed"]
         if not await self.verify(system):
             return tree, []
-        async with held(self.prefix.lock_file(system.id)):
+        async with self._alone(system.id):
             # Another one may have mended it while this one waited, and what it made may be in use already.
             if (now := self.installed(system)) is None:
                 return await self._install(system), ["it was gone"]
@@ -138,15 +148,16 @@ class Installer:
             fresh = await self._install(system)
             if fresh.root != now.root:
                 await anyio.to_thread.run_sync(self.prefix.forget, now.root)
+                await self._settle()
             return fresh, different
 
-    async def remove(self, system: str) -> list[Tree]:
-        """Remove every tree of a system; what is in the cache stays. Returns what was there."""
-        async with held(self.prefix.lock_file(system)):
+    async def remove(self, system: str) -> Removed:
+        """Remove every tree of a system; what is in the cache stays."""
+        async with self._alone(system):
             trees = self.prefix.trees(system)
             for tree in trees:
                 await anyio.to_thread.run_sync(self.prefix.forget, tree.root)
-        return trees
+            return Removed(tuple(trees), await self._settle())
 
     async def resolve(self, system: System) -> Resolved:
         """Resolve every route of the system for this platform and fetch its files. Changes no tree and no lock."""
@@ -215,24 +226,40 @@ class Installer:
         raise NotObtainable(system.id, attempts, unsure=any(map(_is_unsure, errors.values())))
 
     async def _lay(self, system: System, route: Route, locked: LockedRoute) -> Tree:
-        folder = self._folder(system, route, locked)
-        way, began = WAYS[route.kind], time.monotonic()
         async with self._room() as room:
-            await way.bring(route, locked, room)
-        await anyio.to_thread.run_sync(self.prefix.forget, folder)
-        folder.mkdir(parents=True)
-        self.downloads.tell(f"installing {system.id} {locked.version}", 0, None)
+            await WAYS[route.kind].bring(route, locked, room)
         try:
-            async with self._room() as room:
-                python = await way.lay(route, locked, room, folder)
-            await anyio.to_thread.run_sync(lambda: (folder / "bin").mkdir(exist_ok=True))
-            tree = Tree(system.id, locked.version, route.kind, folder, python)
-            facts = {"package": route.package, "platform": self._platform, "seconds": time.monotonic() - began}
-            return await anyio.to_thread.run_sync(self.prefix.finish, tree, facts)
+            return await self._make(system, route, locked)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self.prefix.forget, folder)
+                await anyio.to_thread.run_sync(self.prefix.forget, self._folder(system, route, locked))
+                await self._settle()
             raise
+
+    async def _make(self, system: System, route: Route, locked: LockedRoute) -> Tree:
+        folder, began = self._folder(system, route, locked), time.monotonic()
+        async with self._names():  # So that nobody gives its names away while it is not there.
+            await anyio.to_thread.run_sync(self.prefix.forget, folder)
+            folder.mkdir(parents=True)
+        self.downloads.tell(f"installing {system.id} {locked.version}", 0, None)
+        async with self._room() as room:
+            python = await WAYS[route.kind].lay(route, locked, room, folder)
+        await anyio.to_thread.run_sync(lambda: (folder / "bin").mkdir(exist_ok=True))
+        tree = Tree(system.id, locked.version, route.kind, folder, python)
+        facts = {"package": route.package, "platform": self._platform, "seconds": time.monotonic() - began}
+        await anyio.to_thread.run_sync(self.prefix.finish, tree, facts)
+        await self._settle()
+        return tree
+
+    def _alone(self, system: str) -> AbstractAsyncContextManager[None]:
+        return self.downloads.alone(self.prefix.lock_file(system), f"installation of {system}")
+
+    def _names(self) -> AbstractAsyncContextManager[None]:
+        return self.downloads.alone(self.prefix.names_lock, "installation that links its programs", NAMES_SECONDS)
+
+    async def _settle(self) -> dict[str, str]:
+        async with self._names():
+            return await anyio.to_thread.run_sync(settle_names, self.prefix)
 
     async def _explain(self, route: Route, why: str) -> RippleError:
         """Why a route that is not locked does not work: its error now, which the lock cannot hold."""

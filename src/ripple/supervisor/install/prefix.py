@@ -3,7 +3,7 @@
     prefix/trees/ID/VERSION-LOCK/            the tree, never changed once its receipt is there
     prefix/trees/ID/VERSION-LOCK.json        the receipt: what it is
     prefix/trees/ID/VERSION-LOCK.files.json  the digest of every file of it
-    prefix/bin/NAME                          links to the programs of the newest tree
+    prefix/bin/NAME                          links to programs (:mod:`ripple.supervisor.install.names`)
     prefix/cache/                            what was fetched (:mod:`ripple.supervisor.install.cache`)
 
 A tree without a receipt is what an interrupted installation left; it is removed and made again.
@@ -57,6 +57,16 @@ class Prefix:
         """What was fetched, by digest."""
         return self.root / "cache"
 
+    @property
+    def bin(self) -> Path:
+        """Links to the programs of all systems."""
+        return self.root / "bin"
+
+    @property
+    def names_lock(self) -> Path:
+        """Held by whoever changes what stands in ``bin``."""
+        return self.root / ".bin.lock"
+
     def folder(self, system: str, version: str, key: str) -> Path:
         """Where the tree of one lock entry stands."""
         # A colon, as in Debian's epochs, would divide the search paths that the tree stands in.
@@ -89,12 +99,11 @@ class Prefix:
         return [tree for tree in found if tree is not None]
 
     def finish(self, tree: Tree, facts: dict[str, Any]) -> Tree:
-        """Write the receipt of a whole tree and link its programs."""
+        """Write the receipt of a whole tree."""
         write_whole(_files(tree.root), json.dumps(digests(tree.root), sort_keys=True, indent=0) + "\n")
         python = str(tree.python.relative_to(tree.root)) if tree.python else ""
         known = {"system": tree.system, "version": tree.version, "route": tree.route.value, "python": python}
         write_whole(_receipt(tree.root), json.dumps({**facts, **known}, sort_keys=True, indent=1) + "\n")
-        self._link(tree)
         return tree
 
     def systems(self) -> list[str]:
@@ -126,32 +135,8 @@ class Prefix:
         _receipt(folder).unlink(missing_ok=True)
         _files(folder).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        for link in self._links():
-            # Another installation may replace it meanwhile.
-            with contextlib.suppress(FileNotFoundError):
-                if Path(os.path.normpath(link.parent / link.readlink())).is_relative_to(folder):
-                    link.unlink(missing_ok=True)
         if folder.exists():
             raise Unavailable(f"{folder} cannot be removed; see who owns it or what is mounted there")
-
-    def _link(self, tree: Tree) -> None:
-        names = {"python", "python3", "pip", "activate"} if tree.python else set()
-        programs = sorted(tree.bin.iterdir()) if tree.bin.is_dir() else []
-        bin_folder = self.root / "bin"
-        bin_folder.mkdir(parents=True, exist_ok=True)
-        for program in programs:
-            plain = program.name.partition(".")[0]
-            if plain in names or plain.startswith(("activate", "deactivate")) or not os.access(program, os.X_OK):
-                continue
-            fresh = bin_folder / f".{program.name}.{os.getpid()}"
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(os.path.relpath(program, bin_folder))
-            fresh.replace(bin_folder / program.name)
-
-    def _links(self) -> list[Path]:
-        with contextlib.suppress(OSError):
-            return [path for path in (self.root / "bin").iterdir() if path.is_symlink()]
-        return []
 
 
 def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 0) -> dict[str, str]:

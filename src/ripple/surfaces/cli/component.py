@@ -14,6 +14,7 @@ from ripple.model.system import System, this_platform
 from ripple.stack.root import project_root
 from ripple.stack.vendorlock import load_lock, pairs
 from ripple.supervisor.install import Installer, Prefix, Tree
+from ripple.supervisor.install.names import taken_names
 from ripple.supervisor.install.own import mend_own, own_package
 from ripple.surfaces.cli.installing import Assets, chosen, installer, manifests, the_map
 from ripple.surfaces.cli.output import Json, people, show_json, table
@@ -41,7 +42,8 @@ def install(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
     system = the_map().get(name).system
     with installer(quiet=json, assets=assets_dir) as one:
         tree = anyio.run(one.install, system)
-    _show(_facts(tree), as_json=json, text=f"{tree.system} {tree.version} ({tree.route.value}) is in {tree.root}")
+    text = f"{tree.system} {tree.version} ({tree.route.value}) is in {tree.root}"
+    _show(_facts(tree), as_json=json, text="\n".join([text, *_held_elsewhere(tree)]))
 
 
 @program.command()
@@ -72,6 +74,7 @@ def fix(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
         tree, different = anyio.run(one.fix, system)
         different = [*mended, *different]
     text = f"{name} was made again: {'; '.join(different[:3])}" if different else f"{name} was whole"
+    text = "\n".join([text, *_held_elsewhere(tree)])
     _show({**_facts(tree), "different": different}, as_json=json, text=text)
 
 
@@ -80,9 +83,13 @@ def remove(name: Name, json: Json = False) -> None:
     """Remove every tree of a system; what was fetched stays in the cache."""
     system = the_map().get(name).system
     with installer(quiet=json) as one:
-        trees = anyio.run(one.remove, system.id)
-    removed = [str(tree.root) for tree in trees]
-    _show({"id": name, "removed": removed}, as_json=json, text=f"{name}: {len(removed)} trees removed")
+        gone = anyio.run(one.remove, system.id)
+    removed = [str(tree.root) for tree in gone.trees]
+    text = [
+        f"{name}: {len(removed)} trees removed",
+        *(f"{program} is {heir}'s now" for program, heir in gone.names.items()),
+    ]
+    _show({"id": name, "removed": removed, "names": dict(gone.names)}, as_json=json, text="\n".join(text))
 
 
 @program.command()
@@ -147,7 +154,19 @@ def _facts(tree: Tree) -> dict[str, Any]:
         "root": str(tree.root),
         "python": str(tree.python) if tree.python else None,
         "programs": programs,
+        "held_elsewhere": [
+            {"name": one.name, "holder": one.holder, "own": str(one.path)}
+            for one in taken_names(Prefix(Home.of().prefix), tree)
+        ],
     }
+
+
+def _held_elsewhere(tree: Tree) -> list[str]:
+    prefix = Prefix(Home.of().prefix)
+    return [
+        f"{prefix.bin / one.name} stays {one.holder}'s; that of {tree.system} is {one.path}"
+        for one in taken_names(prefix, tree)
+    ]
 
 
 def _show(found: dict[str, Any], *, as_json: bool, text: str) -> None:

@@ -108,7 +108,7 @@ async def test_removing_takes_the_trees_and_their_links_and_leaves_the_cache(she
     one = Installer(prefix, lock)
     tree = await one.install(system)
     assert one.prefix.systems() == ["tool"]
-    assert await one.remove("tool") == [tree]
+    assert (await one.remove("tool")).trees == (tree,)
     assert not tree.root.exists()
     assert list((prefix / "bin").iterdir()) == []
     assert one.prefix.systems() == []

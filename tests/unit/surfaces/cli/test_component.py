@@ -28,13 +28,16 @@ class Checkout:
         (root / "manifests" / "components").mkdir(parents=True)
         self.write("1.0")
 
-    def write(self, version: str) -> None:
+    def write(self, version: str, *names: str) -> None:
+        """Rows of those names, or of ``tool`` alone, with the same program."""
         address = self.shelf.put("/tool.tar.gz", ARCHIVE)
         route = {"kind": "url", "package": address, "version": version, "provides": ["tool"]}
-        row = a_system("tool", route).model_dump(mode="json", exclude_defaults=True)
+        rows = [
+            a_system(name, route).model_dump(mode="json", exclude_defaults=True) for name in names or ("tool",)
+        ]
         layer = {"id": "1.3", "name": "Tools", "purpose": "for a test"}
         with (self.root / "manifests/components/03-tools.yaml").open("w") as file:
-            YAML(typ="safe", pure=True).dump({"layer": layer, "systems": [row]}, file)
+            YAML(typ="safe", pure=True).dump({"layer": layer, "systems": rows}, file)
 
     def ask(self, *words: str, exit_code: int = 0) -> Any:
         found = CliRunner().invoke(program, [*words, "--json"], catch_exceptions=False)
@@ -67,6 +70,20 @@ def test_a_system_is_locked_installed_checked_mended_and_removed(checkout: Check
     assert checkout.ask("component", "info", "tool")["trees"][0]["root"] == tree["root"]
     assert checkout.ask("component", "remove", "tool")["removed"] == [tree["root"]]
     assert checkout.ask("component", "detect")["systems"][0]["where"] == "absent"
+
+
+def test_of_two_systems_with_one_program_the_second_is_told_whose_the_name_is(checkout: Checkout) -> None:
+    checkout.write("1.0", "tool", "twin")
+    checkout.ask("lock", "update")
+    tree = checkout.ask("component", "install", "tool")
+    assert tree["held_elsewhere"] == []
+    twin = checkout.ask("component", "install", "twin")
+    own = f"{twin['root']}/bin/tool"
+    assert twin["held_elsewhere"] == [{"name": "tool", "holder": "tool", "own": own}]
+    told = CliRunner().invoke(program, ["component", "install", "twin"], catch_exceptions=False).stdout
+    assert f"bin/tool stays tool's; that of twin is {own}\n" in told
+    assert checkout.ask("component", "remove", "tool")["names"] == {"tool": "twin"}
+    assert checkout.ask("component", "remove", "twin")["names"] == {}
 
 
 def test_a_row_that_moved_on_is_seen_by_detect_and_by_the_lock(checkout: Checkout) -> None:
