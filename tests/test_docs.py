@@ -423,7 +423,7 @@ def test_the_example_of_a_component_becomes_a_part_of_everything_made_of_the_map
     found = parse(System, {**given, **parse_yaml(run.text, run.place)}, row.place)
     rows = load_map(ROOT / "manifests")
     added = StackMap((*rows.rows, Placed(found, rows.get("nushell").layer, rows.get("nushell").file)))
-    made = generated(added, {found.role: "Searches"}, VendorLock())
+    made = generated(added, {found.role: "Searches"}, VendorLock(), ())
     for name in ("docs/STACK.md", "catalog-info.yaml", "tables/ports.csv"):
         assert "ripgrep" in made[name] or "echo" in made[name], name
     assert found.smoke is not None

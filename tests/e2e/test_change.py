@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.instance import Instance, git, make_application, short_windows, until
+from tests.e2e.instance import ROOT, Instance, git, make_application, short_windows, until
 from tests.e2e.provider import Endpoint
+from tests.unit.changes.room import opened
 from tests.unit.examples.answers import known
+
+from ripple.changes.phases.actions import Workshop, promotion_recorded
+from ripple.changes.phases.runs import Runs
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 Shop = tuple[str, Path]
@@ -28,6 +34,16 @@ def states(change: dict[str, Any]) -> dict[str, str]:
 def price(url: str) -> int:
     found = httpx.get(f"{url}/quote?items=mug:4", timeout=5, trust_env=False).json()
     return int(found["shipping_cents"])
+
+
+def recorded(instance: Instance) -> Mapping[str, Any]:
+    """What phase P6 finds in the records of the instance."""
+
+    async def main() -> Mapping[str, Any]:
+        async with opened(instance.home.parent, voters=False) as room:
+            return await promotion_recorded(Workshop(room.rooms, Runs(room.rooms.objects, room.rooms.key), ROOT))
+
+    return asyncio.run(main())
 
 
 def test_a_correct_code_change_reaches_prod_and_leaves_its_evidence(
@@ -50,6 +66,7 @@ def test_a_correct_code_change_reaches_prod_and_leaves_its_evidence(
     evidence = instance.json("change", "evidence", change["id"])["envelopes"]
     assert len(evidence) == 8, "five gates and three canaries"
     assert all(one["verified"] for one in evidence)
+    assert recorded(instance)["change"] == change["id"], "the phase P6 takes it for a promotion"
     assert instance.json("audit", "verify")["ok"] is True
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.instance import ROOT, Instance, git, until
 from tests.e2e.provider import Endpoint
+from tests.unit.changes.room import opened
+
+from ripple.changes.phases.runs import Runs
+from ripple.changes.steps.gating import keep_evidence
+from ripple.governance.keys import NodeKey
+from ripple.model.errors import Refused
+from ripple.model.gate import Evidence, GateName, Verdict
+from ripple.model.paths import Home
+from ripple.planes.objects import Objects
+from ripple.stack.manifests.hash import manifest_hash
 
 NEXT = "\n    "
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
@@ -93,6 +104,54 @@ def test_a_model_that_answers_is_an_inference_plane_and_none_is_no_one(
     found = phases(one, "--to", "P5")
     assert set(states(found).values()) == {"passed"}, found["tasks"]
     assert {task["id"]: task["found"] for task in found["tasks"]}["task-P4-completion"]["model"] == "local-1"
+
+
+def promote(home: Path) -> str:
+    """A promoted change in the records below ``home``, its evidence signed there; its release."""
+    release = f"sha256:{'ab' * 32}"
+
+    async def main() -> None:
+        async with opened(home, voters=False) as room:
+            await room.application()
+            change = await room.change(release=release, state="promoted")
+            for gate in GateName:
+                where = "prod" if gate is GateName.CANARY else None
+                said = Evidence(gate, release, Verdict.PASS, ("it holds",), environment=where)
+                await keep_evidence(room.rooms, change, said)
+
+    asyncio.run(main())
+    return release
+
+
+def proof(one: Instance, clone: Path, phase: str) -> Mapping[str, Any]:
+    """What the instance attested of a phase, read with its key."""
+    home = Home(one.home)
+    runs = Runs(Objects.local(home.objects), NodeKey.load_or_create(home.keys))
+    return asyncio.run(runs.proof(phase, f"sha256:{manifest_hash(clone / 'manifests')}"))
+
+
+def test_p6_passes_once_a_change_went_to_prod_and_then_the_binary_lacks_only_its_builder(
+    cloned: tuple[Instance, Path], endpoint: Endpoint
+) -> None:
+    one, clone = cloned
+    endpoint.all_say("ok")
+    one.provider("local-1", endpoint.url, tier="local")
+    found = phases(one)
+    lacking = {task["id"]: task["reasons"] for task in found["tasks"] if task["state"] != "passed"}
+    assert list(lacking) == ["task-P6-promotion"], lacking
+    assert "no change has gone to prod" in lacking["task-P6-promotion"][0]
+    with pytest.raises(Refused, match="P6 has left no evidence"):
+        proof(one, clone, "P6")
+    release = promote(one.home.parent)
+    found = phases(one, "--from", "P6", "--to", "P6")
+    assert (found["run"]["state"], set(states(found).values())) == ("passed", {"passed"}), found["tasks"]
+    held = proof(one, clone, "P6")
+    assert held["run"] == found["run"]["id"]
+    assert held["tasks"]["task-P6-promotion"]["found"]["release"] == release
+    assert {"caddy", "nats", "temporal"} <= set(held["tasks"]["task-P6-smoke"]["found"]["proven"])
+    found = phases(one, "--from", "WSL", "--to", "WSL")
+    assert states(found) == {"task-WSL-evidence": "passed", "task-WSL-binary": "failed"}
+    assert "has no builder of the bootstrap binary" in found["tasks"][1]["reasons"][0]
 
 
 def drift(one: Instance) -> dict[str, Any]:

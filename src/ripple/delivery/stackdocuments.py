@@ -12,7 +12,7 @@ from ripple.stack.checkout import check_checkout, read_rows, since
 from ripple.stack.documents import documents
 from ripple.stack.files import write_whole
 from ripple.stack.load import load_manifest
-from ripple.stack.oci import FOLDER, MERGED, merged_rows, text_of
+from ripple.stack.oci import FOLDER, MERGED, base_rows, merged_rows, text_of
 from ripple.stack.phases import GRAPH, load_plan, mermaid
 from ripple.stack.rules import Finding
 from ripple.stack.systems import StackMap
@@ -40,7 +40,7 @@ def write_documents(root: Path) -> list[str]:
         )
     facts = load_manifest(root / "manifests" / "stack.yaml")
     lock = load_lock(root / "manifests")
-    changed = _write(root, documents(rows, facts["roles"], lock))
+    changed = _write(root, documents(rows, facts["roles"], lock, base_rows(root / FOLDER)))
     return changed + _write(root, more(root, rows, lock))
 
 

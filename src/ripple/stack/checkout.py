@@ -14,6 +14,8 @@ from ripple.model.system import Layer, System, VendorLock
 from ripple.stack.documents import documents, rows_digest
 from ripple.stack.load import load_manifest
 from ripple.stack.marks import Marks
+from ripple.stack.oci import FOLDER as TABLES
+from ripple.stack.oci import base_rows
 from ripple.stack.rules import Checked, Finding, check, duplicates
 from ripple.stack.systems import FOLDER, Placed, StackMap, in_layers, load_map
 from ripple.stack.vendorlock import load_lock
@@ -53,7 +55,7 @@ def read(root: Path, rows: StackMap, more: More = _nothing_more) -> Checked:
         frozenset(facts["roles"]),
         pinned={name.lower(): version for name, version in _PINNED.findall(_text(root / "requirements.lock"))},
         sources=_texts(root, _SOURCES),
-        generated={**documents(rows, facts["roles"], lock), **more(root, rows, lock)},
+        generated={**documents(rows, facts["roles"], lock, base_rows(root / TABLES)), **more(root, rows, lock)},
         decisions=frozenset(path.name[:4] for path in (root / "docs" / "adr").glob("[0-9]*.md")),
         manifests=_texts(root, _MANIFESTS),
         exemptions=tuple((facts.get("exemptions") or {}).get("inference") or ()),

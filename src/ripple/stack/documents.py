@@ -6,7 +6,7 @@ Every text begins by saying what makes it. :func:`documents` is all of them by p
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml12
@@ -41,14 +41,17 @@ _KINDS = {"server": "service", "service": "service", "provider": "service", "cli
 _MARKS = {SystemStatus.DEFAULT: "**default**"}
 
 
-def documents(found: StackMap, roles: Mapping[str, str], lock: VendorLock) -> dict[str, str]:
-    """Path below the checkout → its whole text."""
+def documents(
+    found: StackMap, roles: Mapping[str, str], lock: VendorLock, base: Iterable[Image]
+) -> dict[str, str]:
+    """Path below the checkout → its whole text; ``base`` is the table of images as it stands there."""
+    pinned = tuple(sorted(images(found, lock, base)))
     return {
         STACK: stack_page(found, roles),
         PORTS: ports_table(found),
         CATALOGUE: catalogue(found),
-        COMPOSE: compose(found, lock),
-        IMAGES: text_of(tuple(sorted(images(found, lock)))),
+        COMPOSE: compose(found, pinned),
+        IMAGES: text_of(pinned),
     }
 
 
@@ -100,21 +103,26 @@ def catalogue(found: StackMap) -> str:
     return f"# {MADE_BY}\n" + "".join(f"---\n{yaml12.format_yaml(one)}\n" for one in entities)
 
 
-def images(found: StackMap, lock: VendorLock) -> Iterator[Image]:
-    """The image of every system that has one, pinned where its digest is locked."""
+def images(found: StackMap, lock: VendorLock, base: Iterable[Image]) -> Iterator[Image]:
+    """The image of every system that has one, pinned where its digest is locked or stands in ``base``.
+
+    A digest of ``base`` stays for as long as the row asks for that image with that tag.
+    """
+    written = {(one.name, one.image, one.tag): one.digest for one in base}
     for row in found.rows:
         for route in row.system.routes:
             if route.kind is RouteKind.OCI:
-                yield Image(row.system.id, route.package, route.version, _digest(row.system.id, lock), "base")
+                asked = (row.system.id, route.package, route.version)
+                yield Image(*asked, _digest(row.system.id, lock) or written.get(asked, ""), "base")
                 break
 
 
-def compose(found: StackMap, lock: VendorLock) -> str:
+def compose(found: StackMap, known: Iterable[Image]) -> str:
     """A Compose file of what runs and has a pinned image; what is not pinned is listed and never run."""
-    pinned = {image.name: image for image in images(found, lock)}
+    by_name = {image.name: image for image in known}
     services, waiting = {}, []
     for row in found.rows:
-        image = pinned.get(row.system.id)
+        image = by_name.get(row.system.id)
         if image is None or row.system.run is None:
             continue
         if image.digest:

@@ -41,7 +41,8 @@ class Image:
     @property
     def reference(self) -> str:
         """How a container engine asks for it: by digest where there is one."""
-        return f"{self.image}:{self.tag}@{self.digest}" if self.digest else f"{self.image}:{self.tag}"
+        named = f"{self.image}:{self.tag}" if self.tag else self.image
+        return f"{named}@{self.digest}" if self.digest else named
 
 
 def merge(base: tuple[Image, ...], legacy: tuple[Image, ...], smoke: tuple[Image, ...]) -> tuple[Image, ...]:
@@ -68,10 +69,15 @@ def merged_rows(tables: Path) -> tuple[Image, ...]:
     """What the merged table has to hold."""
     if not (tables / SMOKE).is_file():
         raise NotFound(f"no {tables / SMOKE}; the images of the smoke tests must always be listed (Spec §7.1)")
-    base = read_table(tables / BASE) if (tables / BASE).is_file() else ()
+    base = base_rows(tables)
     before = read_table(tables / MERGED) if (tables / MERGED).is_file() else ()
     kept = tuple(row for row in before if row.origin in ("", "legacy"))
     return merge(base, kept, read_table(tables / SMOKE))
+
+
+def base_rows(tables: Path) -> tuple[Image, ...]:
+    """The rows of the base table; none where there is no such table."""
+    return read_table(tables / BASE) if (tables / BASE).is_file() else ()
 
 
 def read_table(path: Path) -> tuple[Image, ...]:

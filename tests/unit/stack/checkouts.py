@@ -10,6 +10,7 @@ import yaml12
 
 from ripple.stack.documents import documents
 from ripple.stack.files import write_whole
+from ripple.stack.oci import base_rows
 from ripple.stack.systems import load_map
 
 ROLES = dict.fromkeys(
@@ -63,7 +64,7 @@ def generate(root: Path) -> None:
         found = load_map(root / "manifests")
     except Invalid:
         return
-    for name, text in documents(found, ROLES, load_lock(root / "manifests")).items():
+    for name, text in documents(found, ROLES, load_lock(root / "manifests"), base_rows(root / "tables")).items():
         write_whole(root / name, text)
 
 

@@ -20,11 +20,14 @@ from ripple.delivery.stackstate import Stackstate
 from ripple.model.change import ChangeState
 from ripple.model.component import ComponentState
 from ripple.model.errors import Broken, Refused, Unavailable
-from ripple.model.gate import GateName
+from ripple.model.gate import GateName, Verdict
+from ripple.model.release import ENVIRONMENTS
 from ripple.planes.records import tables as t
 from ripple.planes.records.schema import HEAD
+from ripple.stack.documents import COMPOSE
+from ripple.stack.load import load_manifest
 from ripple.stack.manifests.hash import manifest_hash
-from ripple.stack.oci import FOLDER, merge_files
+from ripple.stack.oci import BASE, FOLDER, merge_files
 from ripple.stack.phases import Action
 from ripple.supervisor.client import SupervisorClient
 
@@ -114,15 +117,22 @@ async def images_merge(at: Workshop) -> Found:
 
 
 async def images_freeze(at: Workshop) -> Found:
-    """Refused while an image that the compose file deploys has no digest; the others are not deployed."""
+    """Refused while the compose file deploys an image other than by a digest of the tables.
+
+    An image that nobody has pinned is not deployed, and told.
+    """
     merged = await anyio.to_thread.run_sync(merge_files, at.root / FOLDER)
-    open_ones = [image.reference for image in merged if not image.digest]
-    deployed = (at.root / "deploy" / "compose.yaml").read_text(encoding="utf-8")
-    services = deployed.partition("x-not-pinned")[0]
-    wrong = [reference for reference in open_ones if f"image: {reference}\n" in services]
+    frozen = {image.reference for image in merged if image.digest}
+    services = load_manifest(at.root / COMPOSE).get("services") or {}
+    images = {name: one.get("image") for name, one in services.items()}
+    wrong = [f"{name} ({image or 'no image'})" for name, image in images.items() if image not in frozen]
     if wrong:
-        raise Refused(f"{wrong[0]} is deployed without a digest; pin it in tables/oci_images_base.csv")
-    return {"frozen": sum(bool(image.digest) for image in merged), "not_pinned_and_not_deployed": open_ones}
+        raise Refused(
+            f"{COMPOSE} deploys {len(wrong)} images without a digest of the tables: {', '.join(wrong)}; "
+            f"write the digest (sha256:…) of each into {FOLDER}/{BASE}, then ./ripple stack generate"
+        )
+    waiting = [image.reference for image in merged if not image.digest]
+    return {"frozen": len(frozen), "not_pinned_and_not_deployed": waiting}
 
 
 async def reconciler_healthy(at: Workshop) -> Found:
@@ -202,18 +212,35 @@ async def systems_proven(at: Workshop) -> Found:
 
 async def promotion_recorded(at: Workshop) -> Found:
     """Refused while no change has gone to production with evidence of all six gates that holds."""
-    query = select(t.changes.c.id).where(t.changes.c.state == ChangeState.PROMOTED.value)
+    promoted = t.changes.c.state == ChangeState.PROMOTED.value
+    query = select(t.changes.c.id, t.changes.c.release).where(promoted).order_by(t.changes.c.created_at.desc())
     async with at.rooms.records.read() as connection:
-        promoted = [str(row[0]) for row in (await connection.execute(query)).all()]
-    for change in reversed(promoted):
-        rows = await at.rooms.journal.evidence(change)
-        held = {
-            row["gate"] for row in rows if row["verdict"] == "pass" and not doubt(row, at.rooms.key.public_pem)
-        }
-        if held >= {gate.value for gate in GateName}:
-            return {"change": change, "gates": sorted(held)}
-    count = len(promoted)
-    raise Refused(f"none of {count} promoted changes has sound evidence of all gates; let a change go to prod")
+        changes = [(str(row[0]), str(row[1])) for row in (await connection.execute(query)).all()]
+    lacking = {}
+    for change, release in changes:
+        held = await _gates_held(at, change, release)
+        lacking[change] = sorted({gate.value for gate in GateName} - held)
+        if not lacking[change]:
+            return {"change": change, "release": release, "gates": sorted(held)}
+    if not lacking:
+        raise Refused("no change has gone to prod and stayed there; ./ripple change submit")
+    newest, gates = next(iter(lacking.items()))
+    raise Refused(
+        f"none of {len(lacking)} promoted changes has sound evidence of all gates; the newest, {newest}, has "
+        f"none of {', '.join(gates)}; let another change go to prod"
+    )
+
+
+async def _gates_held(at: Workshop, change: str, release: str) -> set[str]:
+    """The gates that said yes to this release in a statement that holds; the canary's counts in prod alone."""
+    return {
+        row["gate"]
+        for row in await at.rooms.journal.evidence(change)
+        if row["verdict"] == Verdict.PASS
+        and row["subject"] == release
+        and (row["gate"] != GateName.CANARY or row["environment"] == ENVIRONMENTS[-1])
+        and not doubt(row, at.rooms.key.public_pem)
+    }
 
 
 async def evidence_holds(at: Workshop) -> Found:
