@@ -277,12 +277,16 @@ class LockedFile(_Row):
 
 
 class LockedRoute(_Row):
-    """What one route of one system is, for one platform. ``signer`` says who vouches for the digests."""
+    """What one route of one system is, for one platform. ``signer`` says who vouches for the digests.
+
+    A route that was tried and could not be had has no files; it names its ``package`` and the row's version.
+    """
 
     route: RouteKind
     version: str
     signer: str
     files: tuple[LockedFile, ...] = ()
+    package: str = ""
 
 
 class VendorLock(_Row):

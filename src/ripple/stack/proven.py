@@ -109,7 +109,7 @@ def lock_digest(system: System, lock: VendorLock, platform: str) -> Digest:
     """The digest of all bytes that are locked of a system and of those its smoke test needs, for a platform."""
     names = [system.id, *(system.smoke.needs if system.smoke else ())]
     held = {name: lock.systems.get(name, {}).get(platform, ()) for name in names}
-    return digest_json({name: [_bytes_of(one) for one in routes] for name, routes in held.items()})
+    return digest_json({name: [_bytes_of(one) for one in routes if one.files] for name, routes in held.items()})
 
 
 def subject_digest(row: str, lock: str) -> Digest:

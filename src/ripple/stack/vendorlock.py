@@ -2,7 +2,7 @@
 
 - One file a line, everything sorted, so that two people's changes merge and a change can be read.
 - A locked route belongs to the route of the row that it was resolved from: same kind, same package, same version.
-- A system whose routes all failed when it was locked stands there with an empty list: it was tried.
+- A route that failed when it was locked stands there without files: it was tried, and counts as not locked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from ripple.stack.load import parse
 from ripple.stack.systems import StackMap
 
 NAME = "vendor.lock.json"
+NEVER_LOCKED = frozenset({RouteKind.OCI, RouteKind.NIX})
+"""Kinds of which nothing goes into a prefix, so that their routes have no entry."""
+
+NOT_TRIED = "it is not locked"
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,15 @@ def merged(
     """What was resolved now, and for a route that failed the entry the lock had, if it still fits. Pure."""
     fresh = pairs(system, VendorLock(systems={system.id: {platform: found}}), platform)
     known = pairs(system, lock, platform)
-    taken = [new.locked or old.locked for new, old in zip(fresh, known, strict=True)]
+    tried = {*found, *lock.systems.get(system.id, {}).get(platform, ())}
+    failed = [one if (one := failed_entry(pair.route)) in tried else None for pair in fresh]
+    taken = [new.locked or old.locked or none for new, old, none in zip(fresh, known, failed, strict=True)]
     return tuple(dict.fromkeys(one for one in taken if one is not None))
+
+
+def failed_entry(route: Route) -> LockedRoute:
+    """What the lock holds of a route that was tried and could not be had."""
+    return LockedRoute(route=route.kind, version=route.version, signer="", package=route.package)
 
 
 def is_locked(system: System, lock: VendorLock, platform: str) -> bool:
@@ -137,7 +148,10 @@ def _problems(system: System, lock: VendorLock, platform: str) -> Iterator[str]:
         yield f"has routes and is not locked for {platform}"
         return
     known = lock.systems[system.id][platform]
-    used = [pair.locked for pair in routes if pair.locked is not None]
+    used = [pair.locked or failed_entry(pair.route) for pair in routes]
+    for route in (pair.route for pair in routes if pair.why == NOT_TRIED):
+        if route.kind not in NEVER_LOCKED:
+            yield f"has the route {route.kind.value} {route.package}, which nobody has tried to lock"
     for locked in known:
         if locked not in used:
             yield f"holds {locked.route.value} {_named(locked)}, which no route of the row asks for"
@@ -149,12 +163,14 @@ def _problems(system: System, lock: VendorLock, platform: str) -> Iterator[str]:
 def _pair(route: Route, known: Iterable[LockedRoute]) -> Pair:
     whys = []
     for locked in known:
+        if not locked.files and locked == failed_entry(route):
+            whys.append("it could not be had when it was locked")
         if locked.route == route.kind and _is_of(route, locked):
             why = _unmet(route, locked)
             if not why:
                 return Pair(route, locked)
             whys.append(why)
-    return Pair(route, None, whys[0] if whys else "it is not locked")
+    return Pair(route, None, whys[0] if whys else NOT_TRIED)
 
 
 def _is_of(route: Route, locked: LockedRoute) -> bool:
@@ -223,7 +239,7 @@ def _canonical(name: str) -> str:
 
 
 def _named(locked: LockedRoute) -> str:
-    return f"{locked.files[0].url if locked.files else 'nothing'} {locked.version}"
+    return f"{locked.files[0].url if locked.files else locked.package or 'nothing'} {locked.version}"
 
 
 def _is_sound(file: LockedFile) -> bool:
@@ -243,7 +259,8 @@ def _platform_text(platform: str, routes: tuple[LockedRoute, ...]) -> str:
 
 
 def _route_text(route: LockedRoute) -> str:
-    head = _json({"route": route.route.value, "version": route.version, "signer": route.signer})[:-1]
+    facts = {"route": route.route.value, "version": route.version, "signer": route.signer}
+    head = _json({**facts, **({"package": route.package} if route.package else {})})[:-1]
     files = ",\n".join(f"        {_json(file.model_dump(exclude_defaults=True))}" for file in route.files)
     return f'      {head}, "files": [' + (f"\n{files}" if files else "") + "]}"
 

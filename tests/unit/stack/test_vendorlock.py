@@ -15,8 +15,18 @@ from hypothesis import strategies as st
 from ripple.model.errors import Invalid
 from ripple.model.purl import PackageUrl, parse_purl
 from ripple.model.system import Layer, LockedFile, LockedRoute, RouteKind, System, VendorLock
+from ripple.stack.proven import lock_digest
 from ripple.stack.systems import Placed, StackMap
-from ripple.stack.vendorlock import check_lock, drop_from_lock, load_lock, lock_text, merged, pairs, update_lock
+from ripple.stack.vendorlock import (
+    check_lock,
+    drop_from_lock,
+    failed_entry,
+    load_lock,
+    lock_text,
+    merged,
+    pairs,
+    update_lock,
+)
 
 HERE = "linux-x86_64"
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
@@ -164,8 +174,37 @@ def test_a_lock_that_is_what_the_map_asks_for_has_no_finding() -> None:
     system = a_system("s", {"kind": "pypi", "package": "a", "version": "1", "also": ["b==2", "c[x]>=1"]})
     locked = a_route("pypi", "1", "pkg:pypi/a@1", "pkg:pypi/b@2", "pkg:pypi/c@7")
     assert problems(system, locked) == []
-    assert problems(system) == []
     assert check_lock(a_map(a_system("t")), VendorLock(), HERE) == []
+
+
+def test_a_route_that_was_tried_is_known_from_one_that_was_never_tried() -> None:
+    first = {"kind": "pypi", "package": "a", "version": "1"}
+    added = {"kind": "npm", "package": "b", "version": "2"}
+    system = a_system("s", first, added, {"kind": "oci", "package": "x/y"}, {"kind": "nix", "package": "z"})
+    locked, tried = a_route("pypi", "1", "pkg:pypi/a@1"), failed_entry(system.routes[1])
+    assert problems(system, locked) == ["has the route npm b, which nobody has tried to lock"]
+    assert problems(system, locked, tried) == []
+    assert problems(a_system("s", first), locked, tried) == ["holds npm b 2, which no route of the row asks for"]
+    moved = a_system("s", first, {**added, "version": "3"})
+    assert problems(moved, locked, tried) == [
+        "has the route npm b, which nobody has tried to lock",
+        "holds npm b 2, which no route of the row asks for",
+    ]
+    lock = VendorLock(systems={"s": {HERE: (locked, tried)}})
+    pair = pairs(system, lock, HERE)[1]
+    assert (pair.locked, pair.why) == (None, "it could not be had when it was locked")
+    without = VendorLock(systems={"s": {HERE: (locked,)}})
+    assert lock_digest(system, lock, HERE) == lock_digest(system, without, HERE), "its evidence still holds"
+
+
+def test_that_a_route_failed_is_kept_until_it_works() -> None:
+    system = a_system("s", {"kind": "pypi", "package": "a", "version": "1"})
+    tried, works = failed_entry(system.routes[0]), a_route("pypi", "1", "pkg:pypi/a@1")
+    lock = VendorLock(systems={"s": {HERE: (tried,)}})
+    assert merged(system, (tried,), VendorLock(), HERE) == (tried,)
+    assert merged(system, (), lock, HERE) == (tried,)
+    assert merged(system, (works,), lock, HERE) == (works,)
+    assert merged(system, (tried,), VendorLock(systems={"s": {HERE: (works,)}}), HERE) == (works,)
 
 
 def test_each_disagreement_of_lock_and_map_is_found_with_its_fix() -> None:

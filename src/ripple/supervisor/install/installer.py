@@ -21,9 +21,9 @@ from pathlib import Path
 import anyio.to_thread
 
 from ripple.model.digest import digest_json
-from ripple.model.errors import DeadlineExceeded, NotFound, Refused, RippleError, Unavailable
-from ripple.model.system import LockedRoute, Route, RouteKind, System, VendorLock, this_platform
-from ripple.stack.vendorlock import is_locked, pairs
+from ripple.model.errors import DeadlineExceeded, Invalid, NotFound, Refused, RippleError, Unavailable
+from ripple.model.system import ID, LockedRoute, Route, RouteKind, System, VendorLock, this_platform
+from ripple.stack.vendorlock import NEVER_LOCKED, failed_entry, is_locked, pairs
 from ripple.supervisor.install.archives import ElsewhereWay, MavenWay, UrlWay
 from ripple.supervisor.install.cache import Downloads
 from ripple.supervisor.install.commands import INTERRUPTED
@@ -74,7 +74,7 @@ class NotObtainable(Unavailable):
 
 @dataclass(frozen=True)
 class Resolved:
-    """What locking a system found: the routes that work, and the errors of those that do not."""
+    """What locking a system found: an entry for each route, and the errors of those that do not work."""
 
     routes: tuple[LockedRoute, ...]
     attempts: tuple[str, ...]
@@ -82,9 +82,13 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed of a system; ``names`` are those another system has now, with its id."""
+    """What was removed of a system; ``names`` are those another system has now, with its id.
+
+    ``half_laid`` are the folders that a killed installation had left.
+    """
 
     trees: tuple[Tree, ...]
+    half_laid: tuple[Path, ...]
     names: Mapping[str, str]
 
 
@@ -152,12 +156,18 @@ class Installer:
             return fresh, different
 
     async def remove(self, system: str) -> Removed:
-        """Remove every tree of a system; what is in the cache stays."""
+        """Remove every tree of a system, half-laid ones too; what is in the cache stays.
+
+        Raises:
+            Invalid: that is no system's id.
+        """
+        if not re.fullmatch(ID, system):
+            raise Invalid(f"{system!r} is no system's id")
         async with self._alone(system):
-            trees = self.prefix.trees(system)
-            for tree in trees:
-                await anyio.to_thread.run_sync(self.prefix.forget, tree.root)
-            return Removed(tuple(trees), await self._settle())
+            trees, halves = self.prefix.trees(system), self.prefix.half_laid(system)
+            for folder in (*(tree.root for tree in trees), *halves):
+                await anyio.to_thread.run_sync(self.prefix.forget, folder)
+            return Removed(tuple(trees), tuple(halves), await self._settle())
 
     async def resolve(self, system: System) -> Resolved:
         """Resolve every route of the system for this platform and fetch its files. Changes no tree and no lock."""
@@ -169,6 +179,8 @@ class Installer:
                     routes.append(await WAYS[pair.route.kind].lock(pair.route, room))
                 except RippleError as error:
                     attempts.append(attempt(pair.route, error))
+                    if pair.route.kind not in NEVER_LOCKED and not _is_unsure(error):
+                        routes.append(failed_entry(pair.route))
         return Resolved(tuple(routes), tuple(attempts))
 
     async def bring(self, system: System) -> list[tuple[Route, LockedRoute]]:
@@ -202,7 +214,7 @@ class Installer:
         facts = {
             "layout": LAYOUT,
             "route": route.model_dump(mode="json"),
-            "locked": locked.model_dump(mode="json"),
+            "locked": locked.model_dump(mode="json", exclude={"package"}),
         }
         return self.prefix.folder(system.id, locked.version, digest_json(facts).removeprefix("sha256:"))
 

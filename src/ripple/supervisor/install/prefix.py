@@ -98,6 +98,14 @@ class Prefix:
         found = (self.read(path.with_name(path.name.removesuffix(".json"))) for path in newest)
         return [tree for tree in found if tree is not None]
 
+    def half_laid(self, system: str) -> list[Path]:
+        """The folders that a killed installation or removal of the system left: trees without a receipt."""
+        place = self.root / "trees" / system
+        whole = {tree.root for tree in self.trees(system)}
+        with contextlib.suppress(OSError):
+            return sorted(path for path in place.iterdir() if _is_folder(path) and path not in whole)
+        return []
+
     def finish(self, tree: Tree, facts: dict[str, Any]) -> Tree:
         """Write the receipt of a whole tree."""
         write_whole(_files(tree.root), json.dumps(digests(tree.root), sort_keys=True, indent=0) + "\n")
@@ -164,6 +172,11 @@ def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 
                 runs = " runs" if status.st_mode & 0o111 else ""
                 found[inside] = hash_file(Path(path), {"sha256"})["sha256"] + runs
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder itself: what a link leads to is nobody's tree."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _receipt(folder: Path) -> Path:

@@ -80,16 +80,15 @@ def fix(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
 
 @program.command()
 def remove(name: Name, json: Json = False) -> None:
-    """Remove every tree of a system; what was fetched stays in the cache."""
+    """Remove every tree of a system, also what a killed installation left; what was fetched stays in the cache."""
     system = the_map().get(name).system
     with installer(quiet=json) as one:
         gone = anyio.run(one.remove, system.id)
-    removed = [str(tree.root) for tree in gone.trees]
-    text = [
-        f"{name}: {len(removed)} trees removed",
-        *(f"{program} is {heir}'s now" for program, heir in gone.names.items()),
-    ]
-    _show({"id": name, "removed": removed, "names": dict(gone.names)}, as_json=json, text="\n".join(text))
+    removed, half_laid = [str(tree.root) for tree in gone.trees], list(map(str, gone.half_laid))
+    text = f"{name}: {len(removed)} trees removed" + (f", {len(half_laid)} half-laid ones" if half_laid else "")
+    lines = [text, *half_laid, *(f"{program} is {heir}'s now" for program, heir in gone.names.items())]
+    facts = {"id": name, "removed": removed, "half_laid": half_laid, "names": dict(gone.names)}
+    _show(facts, as_json=json, text="\n".join(lines))
 
 
 @program.command()

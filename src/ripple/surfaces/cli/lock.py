@@ -72,7 +72,7 @@ def _update(one: Installer, system: System) -> dict[str, Any]:
     update_lock(manifests(), platform, {system.id: routes})
     return {
         "id": system.id,
-        "locked": [f"{route.route.value} {route.version}" for route in routes],
+        "locked": [f"{route.route.value} {route.version}" for route in routes if route.files],
         "files": sum(len(route.files) for route in routes),
         "failed": list(resolved.attempts),
     }

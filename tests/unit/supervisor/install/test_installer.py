@@ -118,6 +118,40 @@ async def test_removing_takes_the_trees_and_their_links_and_leaves_the_cache(she
         await one.verify(a_system("other"))
 
 
+KILLED = """
+import os, sys, anyio
+from pathlib import Path
+from ripple.model.system import System, VendorLock
+from ripple.supervisor.install import Installer
+from ripple.supervisor.install import prefix as module
+prefix, system, lock = sys.argv[1:]
+module.digests = lambda *_, **__: os.kill(os.getpid(), 9)
+one = Installer(Path(prefix), VendorLock.model_validate_json(lock))
+anyio.run(one.install, System.model_validate_json(system))
+"""
+
+
+async def test_removing_takes_what_a_killed_installation_left_and_nothing_that_a_link_leads_to(
+    shelf: Shelf, prefix: Path, tmp_path: Path
+) -> None:
+    system, lock = a_tool(shelf)
+    words = [sys.executable, "-c", KILLED, str(prefix), system.model_dump_json(), lock.model_dump_json()]
+    source = str(Path(__file__).parents[4] / "src")
+    killed = subprocess.run(words, env={"PYTHONPATH": source, "PATH": "/bin:/usr/bin"}, timeout=60, check=False)
+    assert killed.returncode == -9
+    (tmp_path / "mine").mkdir()
+    (prefix / "trees/tool/link").symlink_to(tmp_path / "mine")
+    one = Installer(prefix, lock)
+    (half,) = one.prefix.half_laid("tool")
+    assert (half / "bin/tool").exists()
+    removed = await one.remove("tool")
+    assert (removed.trees, removed.half_laid) == ((), (half,))
+    assert not half.exists()
+    assert (tmp_path / "mine").is_dir()
+    with pytest.raises(Invalid, match="is no system's id"):
+        await one.remove("../trees/tool")
+
+
 async def test_a_file_that_is_not_the_locked_one_is_refused_and_leaves_nothing(shelf: Shelf, prefix: Path) -> None:
     system, lock = a_tool(shelf)
     shelf.put("/tool.tar.gz", ARCHIVE[:-1] + b"\xff")
@@ -267,6 +301,33 @@ async def test_locking_a_url_gives_what_installs_it(shelf: Shelf, prefix: Path) 
     found = await Installer(prefix, VendorLock()).resolve(system)
     assert found.attempts == ()
     assert found.routes[0].files == lock.systems["tool"][next(iter(lock.systems["tool"]))][0].files
+
+
+async def test_a_route_that_cannot_be_had_is_locked_as_tried_and_installs_nothing(
+    shelf: Shelf, prefix: Path
+) -> None:
+    tool, _ = a_tool(shelf)
+    gone = {"kind": "url", "package": f"{shelf.url}/gone", "version": "2"}
+    image = {"kind": "oci", "package": "image.example/tool", "version": "3"}
+    system = a_system("tool", gone, image, tool.routes[0].model_dump())
+    found = await Installer(prefix, VendorLock()).resolve(system)
+    assert [(one.package, len(one.files)) for one in found.routes] == [(gone["package"], 0), ("", 1)]
+    assert len(found.attempts) == 2
+    assert (await Installer(prefix, lock_of(system, *found.routes)).install(system)).version == "1.0"
+    with pytest.raises(NotObtainable, match="HTTP 404"):
+        await Installer(prefix, lock_of(system, found.routes[0])).install(a_system("tool", gone))
+
+
+async def test_a_route_whose_resolving_was_ended_from_outside_does_not_count_as_tried(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dying = tmp_path / "go"
+    dying.write_text("#!/bin/sh\nkill -9 $$\n")
+    dying.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    system = a_system("tool", {"kind": "go", "package": "example.test/tool", "version": "v1.0.0"})
+    found = await Installer(prefix, VendorLock()).resolve(system)
+    assert (found.routes, len(found.attempts)) == ((), 1)
 
 
 async def test_an_error_does_not_name_the_host_of_a_registry(prefix: Path) -> None:

@@ -19,6 +19,7 @@ from tests.unit.supervisor.install.serving import Shelf, a_system, deb_of, tar_o
 
 from ripple.model.errors import Refused
 from ripple.model.system import LockedFile, LockedRoute, Route, System, VendorLock, this_platform
+from ripple.stack.vendorlock import failed_entry
 from ripple.supervisor.install import Installer, NotObtainable, Tree, pypi
 from ripple.supervisor.install.archives import _same, lay_file
 from ripple.supervisor.install.cache import Kept
@@ -110,7 +111,7 @@ async def test_a_project_with_only_a_source_distribution_is_said(
     index_of(python_index, "sourceonly", {"sourceonly-1.0.tar.gz": tar_of({"sourceonly-1.0/setup.py": ""})})
     system = a_system("sourceonly", {"kind": "pypi", "package": "sourceonly", "version": "1.0"})
     found = await Installer(prefix, VendorLock()).resolve(system)
-    assert found.routes == ()
+    assert found.routes == (failed_entry(system.routes[0]),)
     assert "wheels" in found.attempts[0]
 
 

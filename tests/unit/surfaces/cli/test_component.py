@@ -68,7 +68,10 @@ def test_a_system_is_locked_installed_checked_mended_and_removed(checkout: Check
     assert checkout.ask("component", "fix", "tool")["different"] == ["bin/tool was changed"]
     assert checkout.ask("component", "detect", "tool")["systems"][0]["where"] == "prefix"
     assert checkout.ask("component", "info", "tool")["trees"][0]["root"] == tree["root"]
-    assert checkout.ask("component", "remove", "tool")["removed"] == [tree["root"]]
+    half = Path(tree["root"]).with_name("half")
+    half.mkdir()
+    removed = checkout.ask("component", "remove", "tool")
+    assert (removed["removed"], removed["half_laid"]) == ([tree["root"]], [str(half)])
     assert checkout.ask("component", "detect")["systems"][0]["where"] == "absent"
 
 
