@@ -148,7 +148,7 @@ def test_p6_passes_once_a_change_went_to_prod_and_then_the_binary_lacks_only_its
     held = proof(one, clone, "P6")
     assert held["run"] == found["run"]["id"]
     assert held["tasks"]["task-P6-promotion"]["found"]["release"] == release
-    assert {"caddy", "nats", "temporal"} <= set(held["tasks"]["task-P6-smoke"]["found"]["proven"])
+    assert {"caddy", "temporal"} < set(held["tasks"]["task-P6-smoke"]["found"]["proven"])
     found = phases(one, "--from", "WSL", "--to", "WSL")
     assert states(found) == {"task-WSL-evidence": "passed", "task-WSL-binary": "failed"}
     assert "has no builder of the bootstrap binary" in found["tasks"][1]["reasons"][0]
@@ -210,8 +210,8 @@ def test_one_changed_byte_is_drift_at_its_level(
         assert done.returncode == 2
 
 
-def test_one_changed_byte_of_what_is_installed_is_drift_and_fix_mends_it(cloned: tuple[Instance, Path]) -> None:
-    one, _ = cloned
+def damage_caddy(one: Instance) -> None:
+    """Install it if need be, and change one byte of its program."""
     one.run("component", "install", "caddy", "--json")
     assert levels(one) == set()
     program = next((one.home / "prefix" / "trees" / "caddy").rglob("bin/caddy"))
@@ -223,7 +223,37 @@ def test_one_changed_byte_of_what_is_installed_is_drift_and_fix_mends_it(cloned:
         file.seek(100)
         file.write(bytes([byte[0] ^ 1]))
     assert [(one["level"], one["subject"]) for one in drift(one)["findings"]] == [("installed", "caddy")]
+
+
+def test_one_changed_byte_of_what_is_installed_is_drift_and_fix_mends_it(cloned: tuple[Instance, Path]) -> None:
+    one, _ = cloned
+    damage_caddy(one)
     one.run("component", "fix", "caddy", "--json")
+    assert levels(one) == set()
+
+
+def test_what_is_damaged_is_mended_by_the_worker_when_the_page_asks_and_one_trace_tells_it(
+    cloned: tuple[Instance, Path],
+) -> None:
+    one, _ = cloned
+    damage_caddy(one)
+    with one.api as api:
+        asked = api.post("/api/stack/caddy/repair", json={"verb": "fix"})
+        assert asked.status_code == 202, asked.text
+        trace = asked.json()["trace_id"]
+
+        def ended() -> Any:
+            seen = api.get("/api/stack/caddy").json()["repairing"]
+            return seen if seen["state"] != "running" else None
+
+        seen = until(ended, "the repair ends")
+        assert (seen["state"], seen["reason"], seen["trace_id"]) == ("done", "", trace)
+        told = api.get("/api/audit", params={"q": trace}).json()["entries"]
+        until(lambda: api.get(f"/api/traces/{trace}").json()["spans"], "the worker's span is kept")
+    assert [(entry["principal"], entry["action"], entry["resource"], entry["outcome"]) for entry in told] == [
+        ("service:worker", "component.fix", "stack/caddy", "done"),
+        ("operator:local", "component.fix", "stack/caddy", "allowed"),
+    ]
     assert levels(one) == set()
 
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -72,7 +72,7 @@ class Activities:
 
     def definitions(self) -> list[Callable[..., Any]]:
         """The activity functions to register with a worker."""
-        runners = {name: self._task_runner(function) for name, function in self._tasks.items()}
+        runners = {name: self._task_runner(name, function) for name, function in self._tasks.items()}
         return [activity.defn(name=name)(run) for name, run in {"step": self._step_runner(), **runners}.items()]
 
     async def step(self, call: StepCall) -> StepResult:
@@ -125,10 +125,11 @@ class Activities:
 
         return run
 
-    def _task_runner(self, function: TaskFunction) -> Callable[[StepCall], Awaitable[StepResult]]:
+    def _task_runner(self, name: str, function: TaskFunction) -> Callable[[StepCall], Awaitable[StepResult]]:
         async def run(call: StepCall) -> StepResult:
             async with _heartbeat():
-                result = await function(call)
+                with _traced(name, call.trace_id):
+                    result = await function(call)
             if result.verdict == WAIT:
                 delay = timedelta(seconds=WAIT_SECONDS)
                 why = "; ".join(result.reasons)
@@ -157,6 +158,16 @@ def _state_of(verdict: str) -> StepState:
     if verdict == GO:
         return StepState.PASSED
     return StepState.RUNNING if verdict == WAIT else StepState.REFUSED
+
+
+@contextlib.contextmanager
+def _traced(name: str, trace_id: str) -> Iterator[None]:
+    """A span and log lines of the trace, if the task has one."""
+    if not trace_id:
+        yield
+        return
+    with telemetry.remote_context(trace_id), telemetry.start_span(f"task.{name}"):
+        yield
 
 
 @contextlib.asynccontextmanager

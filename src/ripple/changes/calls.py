@@ -39,6 +39,8 @@ class StepCall:
     approved_by: str = ""
     state: str = ""
     reasons: list[str] = field(default_factory=list)
+    trace_id: str = ""
+    """Of a task outside a change: what the operator was told, and what its end is written down under."""
 
 
 def take_back_id(change_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,7 @@ class Stack:
         """Start a repair of a system; returns at once, :meth:`one` shows what becomes of it.
 
         Asked for again while it goes on, it is the same repair; its flow is begun anew if nobody has.
+        ``trace_id`` in the answer is the one of all it leaves in the audit log.
 
         Raises:
             Refused: policy says no.
@@ -65,26 +67,35 @@ class Stack:
         from ripple.changes.stackwork import state_of
 
         row = state_of(self._home).map.get(name)
+        action, resource = f"component.{verb}", f"stack/{name}"
+        told: dict[str, Any] = {"verb": verb, "state": RUNNING, "reason": "", "at": now()}
+        told["trace_id"] = secrets.token_hex(16)
         if verb == "restart":
-            async with self._governor.act(principal, "component.restart", f"stack/{name}", data={}):
+            async with self._governor.act(principal, action, resource, data={}, trace_id=told["trace_id"]):
                 if row.system.run is None:
                     raise NotFound(f"{name} is nothing that runs, so it cannot be restarted")
                 await SupervisorClient(self._home).restart(row.system.run.id)
-            return {"verb": verb, "state": DONE}
-        async with self._governor.act(principal, f"component.{verb}", f"stack/{name}", data={}, ends=False):
-            await self._begin(name, verb, str(principal))
-        return {"verb": verb, "state": RUNNING}
-
-    async def _begin(self, name: str, verb: str, asked_by: str) -> None:
-        """Start the flow of a repair; each has a name of its own, so none is taken for one that just ends."""
+            return _answer({**told, "state": DONE})
         before = await _kept(self._objects, name)
         going = before if before and before["state"] == RUNNING else None
-        if going and going["verb"] != verb:
-            raise Conflict(f"{name} is being repaired ({going['verb']}); wait for its end")
-        told = going or {"verb": verb, "state": RUNNING, "reason": "", "at": now()}
+        if going and going["verb"] == verb:
+            told |= going
+        trace_id = told["trace_id"]
+        async with self._governor.act(principal, action, resource, data={}, trace_id=trace_id, ends=False):
+            if going and going["verb"] != verb:
+                raise Conflict(f"{name} is being repaired ({going['verb']}); wait for its end")
+            await self._begin(name, told, before, str(principal))
+        return _answer(told)
+
+    async def _begin(
+        self, name: str, told: Mapping[str, Any], before: Mapping[str, Any] | None, asked_by: str
+    ) -> None:
+        """Start the flow of a repair; each has a name of its own, so none is taken for one that just ends."""
+        going = before is not None and before["state"] == RUNNING
         await _keep(self._objects, name, told)
+        call = StepCall(name, told["verb"], asked_by, trace_id=told["trace_id"])
         try:
-            await self._flows.start_task(f"repair-{name}-{told['at']}", TASK, StepCall(name, verb, asked_by))
+            await self._flows.start_task(f"repair-{name}-{told['at']}", TASK, call)
         except BaseException as error:
             if not going:
                 lost = {**told, "state": FAILED, "reason": f"it was not begun: {error}"}
@@ -107,10 +118,15 @@ async def repair(rooms: Rooms, call: StepCall) -> StepResult:
             raise
         reason = said(error, verb)
     end = {"asked_by": call.approved_by, **({"error": reason} if reason else {})}
-    await rooms.governor.ended(WORKER, f"component.{verb}", f"stack/{name}", end)
-    state = FAILED if reason else DONE
-    await _keep(rooms.objects, name, {"verb": verb, "state": state, "reason": reason, "at": now()})
+    trace_id = call.trace_id or None
+    await rooms.governor.ended(WORKER, f"component.{verb}", f"stack/{name}", data=end, trace_id=trace_id)
+    told = {"verb": verb, "state": FAILED if reason else DONE, "reason": reason, "at": now()}
+    await _keep(rooms.objects, name, {**told, "trace_id": call.trace_id})
     return StepResult(STOP, [reason]) if reason else StepResult(GO)
+
+
+def _answer(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: told[key] for key in ("verb", "state", "trace_id")}
 
 
 async def _kept(objects: Objects, name: str) -> dict[str, Any] | None:

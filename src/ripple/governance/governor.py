@@ -110,10 +110,18 @@ class Governor:
         if ends:
             await self._end(draft, "done", {}, None)
 
-    async def ended(self, principal: Principal, action: str, resource: str, data: Mapping[str, Any]) -> None:
+    async def ended(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str,
+        *,
+        data: Mapping[str, Any],
+        trace_id: str | None = None,
+    ) -> None:
         """Write down the end of what :meth:`act` only began; it failed when ``data`` has an ``error``."""
         outcome = "failed" if data.get("error") else "done"
-        await self._audit.append(AuditDraft(principal, action, resource, outcome, data=data))
+        await self._audit.append(AuditDraft(principal, action, resource, outcome, trace_id=trace_id, data=data))
 
     def _asked(self, path: str, given: Mapping[str, Any]) -> Decision:
         decision = self._policy.decide(path, given)

@@ -64,12 +64,14 @@ class Tasks:
     """What was started; ``away`` stands for a Temporal that does not answer."""
 
     started: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[StepCall] = field(default_factory=list)
     away: bool = False
 
     async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
         if self.away:
             raise Unavailable("cannot reach Temporal")
         self.started.append((flow_id, name))
+        self.calls.append(call)
 
 
 @dataclass
@@ -149,6 +151,11 @@ class Room:
         """Outcome and data of every entry with this action, oldest first."""
         found = [one for one in await self.rooms.audit.page(limit=200) if one.action == action]
         return [(one.outcome, one.data) for one in reversed(found)]
+
+    async def traced(self, action: str) -> list[tuple[str, str, str | None]]:
+        """Principal, outcome and trace of every entry with this action, oldest first."""
+        found = await self.rooms.audit.page(limit=200, filters={"action": action})
+        return [(one.principal, one.outcome, one.trace_id) for one in reversed(found)]
 
     async def rows(self, table: Any) -> list[dict[str, Any]]:
         async with self.rooms.records.read() as connection:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
+from tests.unit.changes.room import OPERATOR, Room, as_activity, inside
 
 from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.phases import actions, running
@@ -28,6 +29,15 @@ from ripple.stack.root import project_root
 
 PLAN = load_plan(project_root() / "manifests")
 ME = "a" * 64
+
+
+class Allowed:
+    @asynccontextmanager
+    async def act(self, *_: object, **__: object) -> AsyncIterator[None]:
+        yield
+
+    async def ended(self, *_: object, **__: object) -> None:
+        pass
 
 
 class Bench:
@@ -54,7 +64,7 @@ class Bench:
 
     def run(self, first: str = "P0", last: str = "P6", name: str = "r1") -> StepResult:
         """Run the phases as the worker does."""
-        rooms = cast("Rooms", SimpleNamespace(objects=self.objects, key=self.key))
+        rooms = cast("Rooms", SimpleNamespace(objects=self.objects, key=self.key, governor=Allowed()))
 
         async def both() -> StepResult:
             current = await self.runs.current()
@@ -167,12 +177,6 @@ def test_what_a_task_waits_for_is_shown_before_it_is_tried_again(bench: Bench) -
     assert [seen.reasons for seen in waiting] == [["temporal is in its back-off"]]
 
 
-class Allowed:
-    @asynccontextmanager
-    async def act(self, *_: object, **__: object) -> AsyncIterator[None]:
-        yield
-
-
 def test_a_run_of_other_phases_is_not_taken_for_the_one_that_was_asked_for(bench: Bench) -> None:
     anyio.run(bench.runs.put, Run("r1", "P0", "P1", "me", "now"))
     started: list[str] = []
@@ -187,6 +191,29 @@ def test_a_run_of_other_phases_is_not_taken_for_the_one_that_was_asked_for(bench
         anyio.run(verbs.run, me, "P0", "P6")
     assert anyio.run(verbs.run, me, "P0", "P1")["run"]["id"] == "r1"
     assert started == ["phases-r1"]
+
+
+def test_a_run_is_followed_in_the_audit_log_by_its_trace_from_the_request_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(at: Any) -> Mapping[str, Any]:
+        raise Refused("a file is not committed")
+
+    monkeypatch.setattr(running, "ACTIONS", dict.fromkeys(Action, refused))
+
+    async def scenario(room: Room) -> None:
+        rooms = room.rooms
+        verbs = Phases(rooms.governor, Runs(rooms.objects, rooms.key), cast("Any", room.tasks), PLAN)
+        trace = (await verbs.run(OPERATOR, "P0", "P0"))["run"]["trace_id"]
+        assert (await verbs.run(OPERATOR, "P0", "P0"))["run"]["trace_id"] == trace, "it is followed"
+        assert (await as_activity(running.run_phases, rooms, room.tasks.calls[0])).verdict == STOP
+        begun = ("operator:local", "allowed", trace)
+        assert await room.traced("phases.run") == [begun, begun, ("service:worker", "failed", trace)]
+        failed = ", ".join(task.id for task in PLAN.part("P0", "P0"))
+        end = {"asked_by": "operator:local", "error": f"{failed} did not pass"}
+        assert (await room.audited("phases.run"))[-1][1] == end
+
+    inside(tmp_path, scenario)
 
 
 def test_a_run_that_could_not_be_begun_keeps_nobody_from_another(bench: Bench) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,43 +12,49 @@ from typing import Any, cast
 import anyio
 import pytest
 from temporalio.testing import ActivityEnvironment
+from tests.unit.changes.room import OPERATOR, TRACE, Room, as_activity, inside
 
 from ripple.changes import stackwork
 from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.stack import Stack, repair
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.model.errors import Conflict, Refused, Unavailable
-from ripple.model.governance import Principal
 from ripple.model.paths import Home
 from ripple.planes.objects import Objects
 
 
 class Bench:
-    """A stack whose flows are only counted, and a worker whose repairs end as a test says."""
+    """A stack that may do anything, whose flows are only counted, and whose repairs end as a test says."""
 
     def __init__(self, folder: Path) -> None:
         self.objects = Objects.local(folder / "objects")
         self.started: list[str] = []
         self.away = False
         self.ends: list[tuple[Any, ...]] = []
-        self.stack = Stack(Home(folder), cast("Any", None), self.objects, cast("Any", self), cast("Any", None))
+        here = cast("Any", self)
+        self.stack = Stack(Home(folder), here, self.objects, here, here)
 
     async def start_task(self, flow_id: str, name: str, call: StepCall) -> None:
         if self.away:
             raise Unavailable("Temporal does not answer")
         self.started.append(flow_id)
 
-    async def ended(self, principal: Principal, action: str, resource: str, data: Mapping[str, Any]) -> None:
-        self.ends.append((principal, action, resource, dict(data)))
+    @asynccontextmanager
+    async def act(self, *_: object, **__: object) -> AsyncIterator[None]:
+        yield
 
-    def begin(self, verb: str) -> None:
-        anyio.run(self.stack._begin, "caddy", verb, "operator:local")
+    async def ended(self, *what: object, data: Mapping[str, Any], trace_id: str | None) -> None:
+        self.ends.append((*what, dict(data), trace_id))
+
+    def begin(self, verb: str) -> str:
+        """Ask for a repair; its trace."""
+        return str(anyio.run(self.stack.repair, OPERATOR, "caddy", verb)["trace_id"])
 
     def work(self, verb: str) -> StepResult:
         rooms = cast("Rooms", SimpleNamespace(governor=self, objects=self.objects))
 
         async def done() -> StepResult:
-            call = StepCall("caddy", verb, "operator:local")
+            call = StepCall("caddy", verb, "operator:local", trace_id=TRACE)
             found: StepResult = await ActivityEnvironment().run(repair, rooms, call)
             return found
 
@@ -81,20 +88,21 @@ def test_the_end_of_a_repair_is_in_the_audit_log_for_whoever_asked(
     assert bench.work("install") == StepResult(STOP, ["it has another digest; do not use it"])
     asked_by = {"asked_by": "operator:local"}
     assert bench.ends == [
-        (WORKER, "component.fix", "stack/caddy", asked_by),
+        (WORKER, "component.fix", "stack/caddy", asked_by, TRACE),
         (
             WORKER,
             "component.install",
             "stack/caddy",
             {**asked_by, "error": "it has another digest; do not use it"},
+            TRACE,
         ),
     ]
     assert (bench.kept["state"], bench.kept["reason"]) == ("failed", "it has another digest; do not use it")
 
 
 def test_a_repair_that_is_asked_for_again_is_the_same_one_and_another_has_to_wait(bench: Bench) -> None:
-    bench.begin("fix")
-    bench.begin("fix")
+    first = bench.begin("fix")
+    assert bench.begin("fix") == first, "it is followed under the same trace"
     assert len(set(bench.started)) == 1
     with pytest.raises(Conflict, match=r"is being repaired \(fix\)"):
         bench.begin("verify")
@@ -109,6 +117,22 @@ def test_the_next_repair_is_not_taken_for_the_one_that_has_just_ended(
     bench.begin("fix")
     assert len(set(bench.started)) == 2
     assert bench.kept["state"] == "running"
+
+
+def test_a_repair_is_followed_in_the_audit_log_by_its_trace_from_the_request_to_its_end(tmp_path: Path) -> None:
+    async def scenario(room: Room) -> None:
+        rooms, tasks = room.rooms, cast("Any", room.tasks)
+        asked = Stack(rooms.home, rooms.governor, rooms.objects, tasks, rooms.applications)
+        begun = await asked.repair(OPERATOR, "caddy", "remove")
+        assert (await as_activity(repair, rooms, room.tasks.calls[0])).verdict == GO
+        assert await room.traced("component.remove") == [
+            ("operator:local", "allowed", begun["trace_id"]),
+            ("service:worker", "done", begun["trace_id"]),
+        ]
+        again = await asked.repair(OPERATOR, "caddy", "remove")
+        assert again["trace_id"] != begun["trace_id"], "another repair is another trace"
+
+    inside(tmp_path, scenario)
 
 
 def test_what_could_not_be_begun_leaves_what_was_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

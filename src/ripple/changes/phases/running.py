@@ -14,8 +14,8 @@ from ripple.changes.attempts import may_try_again, said
 from ripple.changes.calls import GO, STOP, StepCall, StepResult
 from ripple.changes.journal import now
 from ripple.changes.phases.actions import ACTIONS, Workshop
-from ripple.changes.phases.runs import BLOCKED, FAILED, PASSED, RUNNING, Run, Runs, Seen
-from ripple.changes.steps.rooms import Rooms
+from ripple.changes.phases.runs import ACTION, BLOCKED, FAILED, PASSED, RUNNING, Run, Runs, Seen
+from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.model.errors import DeadlineExceeded, NotFound, Refused
 from ripple.stack.manifests.hash import manifest_hash
 from ripple.stack.phases import Plan, Task, load_plan
@@ -38,6 +38,8 @@ async def run_phases(rooms: Rooms, call: StepCall) -> StepResult:
         await runs.put(run)
     failed = await _tasks(plan, run, workshop)
     state = FAILED if failed else PASSED
+    end = {"asked_by": call.approved_by, **({"error": f"{', '.join(failed)} did not pass"} if failed else {})}
+    await rooms.governor.ended(WORKER, ACTION, run.resource, data=end, trace_id=run.trace_id or None)
     await runs.put(dataclasses.replace(run, state=state, ended_at=now()))
     return StepResult(STOP if failed else GO, failed)
 

@@ -25,7 +25,7 @@ from ripple.model.governance import Principal
 from ripple.planes.objects import Objects
 from ripple.stack.phases import Plan
 
-TASK = "phases"
+TASK, ACTION = "phases", "phases.run"
 PREDICATE = "urn:ripple:predicate:phase:v1"
 CURRENT = "phases/current.json"
 RUNNING, PASSED, FAILED, BLOCKED, WAITING = "running", "passed", "failed", "blocked", "waiting"
@@ -55,6 +55,13 @@ class Run:
     ended_at: str = ""
     manifests: str = ""
     """The digest of the manifests it runs on (``sha256:…``); the worker sets it when it begins."""
+    trace_id: str = ""
+    """What its beginning and its end are written down under."""
+
+    @property
+    def resource(self) -> str:
+        """What the audit log calls it."""
+        return f"phases/{self.first}-{self.last}"
 
 
 class Runs:
@@ -132,22 +139,32 @@ class Phases:
             Unavailable: Temporal does not answer; nothing is begun.
         """
         self._plan.part(first, last)
-        async with self._governor.act(principal, "phases.run", f"phases/{first}-{last}", data={}):
-            run, fresh = await self._runs.current(), False
-            if run is None or run.state != RUNNING:
-                fresh = True
-                run = Run(secrets.token_hex(6), first, last, principal.id, now())
-                await self._runs.put(run)
-            elif (run.first, run.last) != (first, last):
-                raise Conflict(f"a run of {run.first} to {run.last} goes on; wait for its end, then ask again")
-            try:
-                await self._flows.start_task(f"phases-{run.id}", TASK, StepCall(run.id))
-            except BaseException:
-                if fresh:
-                    # Nothing goes on that anybody would have to wait for.
-                    await asyncio.shield(self._runs.put(replace(run, state=FAILED, ended_at=now())))
-                raise
+        run = Run(secrets.token_hex(6), first, last, principal.id, now(), trace_id=secrets.token_hex(16))
+        resource, going = run.resource, await self._going()
+        if going and going.resource == resource:
+            run = going
+        trace_id = run.trace_id or None
+        async with self._governor.act(principal, ACTION, resource, data={}, trace_id=trace_id, ends=False):
+            if going and run is not going:
+                raise Conflict(f"a run of {going.first} to {going.last} goes on; wait for its end, then ask again")
+            await self._begin(run, str(principal), fresh=going is None)
         return await self._shown(run)
+
+    async def _going(self) -> Run | None:
+        run = await self._runs.current()
+        return run if run and run.state == RUNNING else None
+
+    async def _begin(self, run: Run, asked_by: str, *, fresh: bool) -> None:
+        if fresh:
+            await self._runs.put(run)
+        call = StepCall(run.id, approved_by=asked_by, trace_id=run.trace_id)
+        try:
+            await self._flows.start_task(f"phases-{run.id}", TASK, call)
+        except BaseException:
+            if fresh:
+                # Nothing goes on that anybody would have to wait for.
+                await asyncio.shield(self._runs.put(replace(run, state=FAILED, ended_at=now())))
+            raise
 
     async def shown(self, principal: Principal) -> dict[str, Any]:
         """The newest run and its tasks; before the first one, the plan alone."""

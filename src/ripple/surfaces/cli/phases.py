@@ -74,6 +74,8 @@ def _progress(tasks: list[dict[str, Any]]) -> Table:
 def _show(found: dict[str, Any]) -> None:
     if found["run"]:
         one = found["run"]
-        people.print(f"run {one['id']} from {one['first']} to {one['last']}: {one['state']}")
+        people.print(
+            f"run {one['id']} from {one['first']} to {one['last']}: {one['state']}, trace {one['trace_id']}"
+        )
     columns = {"phase": "phase", "title": "task", "state": "state", "seconds": "seconds", "reasons": "why"}
     table(found["tasks"], columns, "no task")
