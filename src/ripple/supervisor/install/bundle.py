@@ -25,7 +25,7 @@ from ripple.model.system import LockedRoute, Route, RouteKind, System, VendorLoc
 from ripple.stack.files import write_whole
 from ripple.stack.vendorlock import NAME, lock_text
 from ripple.supervisor.install.building import build_key
-from ripple.supervisor.install.cache import BUNDLE, hash_file, is_digest
+from ripple.supervisor.install.cache import BUNDLE, Tell, hash_file, is_digest
 from ripple.supervisor.install.installer import Installer
 
 COMPILED = frozenset({RouteKind.GO, RouteKind.CRATES})
@@ -65,9 +65,11 @@ async def create_bundle(installer: Installer, systems: Sequence[System], target:
     told, locked_part, built = [], {}, {}
     for system in sorted(systems, key=lambda one: one.id):
         for route, locked in await installer.bring(system):
-            for sha256, url in _needed(installer, route, locked):
+            needed = _needed(installer, route, locked)
+            for done, (sha256, url) in enumerate(needed, 1):
                 kept = await installer.downloads.need(sha256, url)
                 await anyio.to_thread.run_sync(_copy, kept.path, target / "sha256" / sha256)
+                installer.downloads.tell(f"copying the files of {system.id}", done, len(needed))
                 files[sha256] = {"sha256": sha256, "size": kept.size, "url": url}
             if locked.route in COMPILED:
                 built[build_key(route, locked)] = _compiled(installer, route, locked)
@@ -108,14 +110,16 @@ def usable_bundle(folder: Path) -> Bundle:
     return bundle
 
 
-def check_bundle(folder: Path) -> Bundle:
-    """The bundle, with every file of it hashed.
+def check_bundle(folder: Path, tell: Tell | None = None) -> Bundle:
+    """The bundle, with every file of it hashed; ``tell`` hears how far that is.
 
     Raises:
         Broken: a file is missing or is not what ``bundle.json`` says.
     """
     bundle = read_bundle(folder)
-    for file in bundle.files:
+    for done, file in enumerate(bundle.files):
+        if tell:
+            tell(f"checking the files of {folder}", done, len(bundle.files))
         path = folder / "sha256" / str(file["sha256"])
         found = hash_file(path, {"sha256"})["sha256"] if path.is_file() else "nothing"
         if found != file["sha256"]:

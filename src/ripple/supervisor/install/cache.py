@@ -33,6 +33,8 @@ Tell = Callable[[str, int, int | None], None]
 PATIENCE_SECONDS = 3600.0
 POLL_SECONDS = 0.05
 TRIES = 3
+FETCHING = "fetching "
+"""How the label of something begins that is told in bytes."""
 BUNDLE = "bundle.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FINAL = re.compile(r"HTTP 4(?!08|16|29)")
@@ -84,6 +86,10 @@ class Downloads:
     def alone(self, file: Path, what: str, seconds: float = PATIENCE_SECONDS) -> AbstractAsyncContextManager[None]:
         """Alone on ``file`` (:func:`held`); waiting for another ``what`` is told."""
         return held(file, seconds, lambda: told(self._tell, f"waiting for another {what}"))
+
+    def telling(self, label: str) -> AbstractContextManager[None]:
+        """Say that something is done, for as long as it is."""
+        return told(self._tell, label)
 
     async def find(self, sha256: str) -> Kept | None:
         """The whole file, from the cache or the assets, checked now; None if it must be fetched."""
@@ -162,7 +168,7 @@ class Downloads:
                 return
 
     def _said(self, wanted: Wanted, done: int) -> None:
-        self._tell(wanted.label, done, wanted.size)
+        self._tell(f"{FETCHING}{wanted.label}", done, wanted.size)
 
     async def _name(self, part: Path, digests: Mapping[str, str], label: str) -> Kept:
         names = {"sha256", *digests}

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -23,7 +24,7 @@ import anyio.to_thread
 from ripple.model.digest import digest_json
 from ripple.model.errors import DeadlineExceeded, Invalid, NotFound, Refused, RippleError, Unavailable
 from ripple.model.system import ID, LockedRoute, Route, RouteKind, System, VendorLock, this_platform
-from ripple.stack.vendorlock import NEVER_LOCKED, failed_entry, is_locked, pairs
+from ripple.stack.vendorlock import NEVER_LOCKED, Pair, failed_entry, is_locked, pairs
 from ripple.supervisor.install.archives import ElsewhereWay, MavenWay, UrlWay
 from ripple.supervisor.install.cache import Downloads
 from ripple.supervisor.install.commands import INTERRUPTED
@@ -134,7 +135,12 @@ class Installer:
         tree = self.installed(system)
         if tree is None:
             raise NotFound(f"{system.id} is not installed; ./ripple component install {system.id}")
-        return await anyio.to_thread.run_sync(self.prefix.differences, tree)
+        return await self._differences(tree)
+
+    async def _differences(self, tree: Tree) -> list[str]:
+        with self.downloads.telling(f"checking the files of {tree.system}"):
+            look = partial(self.prefix.differences, tree, tell=self.downloads.tell)
+            return await anyio.to_thread.run_sync(look)
 
     async def fix(self, system: System) -> tuple[Tree, list[str]]:
         """The system's whole tree, made again if anything of it differs; and what differed."""
@@ -165,16 +171,16 @@ class Installer:
             raise Invalid(f"{system!r} is no system's id")
         async with self._alone(system):
             trees, halves = self.prefix.trees(system), self.prefix.half_laid(system)
-            for folder in (*(tree.root for tree in trees), *halves):
-                await anyio.to_thread.run_sync(self.prefix.forget, folder)
+            with self.downloads.telling(f"removing {system}"):
+                for folder in (*(tree.root for tree in trees), *halves):
+                    await anyio.to_thread.run_sync(self.prefix.forget, folder)
             return Removed(tuple(trees), tuple(halves), await self._settle())
 
     async def resolve(self, system: System) -> Resolved:
         """Resolve every route of the system for this platform and fetch its files. Changes no tree and no lock."""
         routes, attempts = [], []
         for pair in pairs(system, VendorLock(), self._platform):
-            self.downloads.tell(f"locking {system.id}: {pair.route.kind.value} {pair.route.package}", 0, None)
-            async with self._room() as room:
+            async with self._room("resolving", system, pair.route) as room:
                 try:
                     routes.append(await WAYS[pair.route.kind].lock(pair.route, room))
                 except RippleError as error:
@@ -188,7 +194,7 @@ class Installer:
         attempts = []
         self._need_locked(system)
         for route, locked in self._locked(system):
-            async with self._room() as room:
+            async with self._room("bringing the files of", system, route) as room:
                 try:
                     await WAYS[route.kind].bring(route, locked, room)
                 except Refused as error:
@@ -233,12 +239,12 @@ class Installer:
         # Only now: to say why a route is not locked takes resolving it.
         for number, pair in enumerate(found):
             if pair.locked is None:
-                errors[number] = await self._explain(pair.route, pair.why)
+                errors[number] = await self._explain(system, pair)
         attempts = [attempt(found[number].route, error) for number, error in sorted(errors.items())]
         raise NotObtainable(system.id, attempts, unsure=any(map(_is_unsure, errors.values())))
 
     async def _lay(self, system: System, route: Route, locked: LockedRoute) -> Tree:
-        async with self._room() as room:
+        async with self._room("bringing the files of", system, route) as room:
             await WAYS[route.kind].bring(route, locked, room)
         try:
             return await self._make(system, route, locked)
@@ -253,13 +259,12 @@ class Installer:
         async with self._names():  # So that nobody gives its names away while it is not there.
             await anyio.to_thread.run_sync(self.prefix.forget, folder)
             folder.mkdir(parents=True)
-        self.downloads.tell(f"installing {system.id} {locked.version}", 0, None)
-        async with self._room() as room:
+        async with self._room("installing", system, route) as room:
             python = await WAYS[route.kind].lay(route, locked, room, folder)
-        await anyio.to_thread.run_sync(lambda: (folder / "bin").mkdir(exist_ok=True))
-        tree = Tree(system.id, locked.version, route.kind, folder, python)
-        facts = {"package": route.package, "platform": self._platform, "seconds": time.monotonic() - began}
-        await anyio.to_thread.run_sync(self.prefix.finish, tree, facts)
+            await anyio.to_thread.run_sync(lambda: (folder / "bin").mkdir(exist_ok=True))
+            tree = Tree(system.id, locked.version, route.kind, folder, python)
+            facts = {"package": route.package, "platform": self._platform, "seconds": time.monotonic() - began}
+            await anyio.to_thread.run_sync(self.prefix.finish, tree, facts)
         await self._settle()
         return tree
 
@@ -273,26 +278,27 @@ class Installer:
         async with self._names():
             return await anyio.to_thread.run_sync(settle_names, self.prefix)
 
-    async def _explain(self, route: Route, why: str) -> RippleError:
+    async def _explain(self, system: System, pair: Pair) -> RippleError:
         """Why a route that is not locked does not work: its error now, which the lock cannot hold."""
         if self.downloads.offline:
-            return Unavailable(f"{why}, and there is no network")
-        async with self._room() as room:
+            return Unavailable(f"{pair.why}, and there is no network")
+        async with self._room("resolving", system, pair.route) as room:
             try:
-                await WAYS[route.kind].lock(route, room)
+                await WAYS[pair.route.kind].lock(pair.route, room)
             except RippleError as error:
                 return error
-        return Unavailable(f"{why}, but it can be had now; ./ripple lock update")
+        return Unavailable(f"{pair.why}, but it can be had now; ./ripple lock update")
 
     @asynccontextmanager
-    async def _room(self) -> AsyncIterator[Room]:
-        """The cache and an empty folder beside it, so that files can be linked and renamed."""
+    async def _room(self, doing: str, system: System, route: Route) -> AsyncIterator[Room]:
+        """The cache and an empty folder beside it, so that files can be linked and renamed; says what is done."""
         place = self.prefix.root / "scratch"
         place.mkdir(parents=True, exist_ok=True)
         await anyio.to_thread.run_sync(_sweep, place)
         scratch = Path(await anyio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="at-", dir=place)))
         try:
-            yield Room(self.downloads, scratch)
+            with self.downloads.telling(f"{doing} {system.id}: {route.kind.value} {route.package}"):
+                yield Room(self.downloads, scratch)
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(scratch, ignore_errors=True))

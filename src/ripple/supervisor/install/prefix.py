@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from typing import Any
 from ripple.model.errors import Unavailable
 from ripple.model.system import RouteKind
 from ripple.stack.files import write_whole
-from ripple.supervisor.install.cache import hash_file
+from ripple.supervisor.install.cache import Tell, hash_file
 
+TOLD_FILES = 100
 _IGNORED = "__pycache__"
 
 
@@ -120,7 +121,7 @@ class Prefix:
             return sorted(path.name for path in (self.root / "trees").iterdir() if self.trees(path.name))
         return []
 
-    def differences(self, tree: Tree, *, touched_only: bool = False) -> list[str]:
+    def differences(self, tree: Tree, *, touched_only: bool = False, tell: Tell | None = None) -> list[str]:
         """What of the tree is not as it was installed.
 
         ``touched_only`` hashes only what was written or linked since the receipt was: fast, and as sharp against
@@ -131,7 +132,13 @@ class Prefix:
             since = _receipt(tree.root).stat().st_mtime_ns if touched_only else 0
         except (OSError, ValueError):
             return ["its list of files is missing or broken"]
-        found = digests(tree.root, known=wanted, since=since)
+        label = f"checking the files of {tree.system}"
+        found = digests(
+            tree.root,
+            known=wanted,
+            since=since,
+            tell=lambda done: tell(label, done, len(wanted)) if tell else None,
+        )
         return (
             [f"{name} is missing" for name in sorted(set(wanted) - set(found))]
             + [f"{name} was added" for name in sorted(set(found) - set(wanted))]
@@ -147,7 +154,13 @@ class Prefix:
             raise Unavailable(f"{folder} cannot be removed; see who owns it or what is mounted there")
 
 
-def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 0) -> dict[str, str]:
+def digests(
+    root: Path,
+    *,
+    known: Mapping[str, str] | None = None,
+    since: int = 0,
+    tell: Callable[[int], None] = lambda _: None,
+) -> dict[str, str]:
     """Every file below ``root`` with its SHA-256 and whether it may be run, every link with where it leads.
 
     Compiled Python is left out, and nothing that could block is opened.
@@ -161,6 +174,8 @@ def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 
         for name in [*names, *links]:
             path = os.path.join(folder, name)  # noqa: PTH118 - half the time over a hundred thousand files
             inside = os.path.relpath(path, root)
+            if len(found) % TOLD_FILES == 0:
+                tell(len(found))
             status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
                 found[inside] = f"-> {os.readlink(path)}"  # noqa: PTH115
@@ -171,6 +186,7 @@ def digests(root: Path, *, known: Mapping[str, str] | None = None, since: int = 
             else:
                 runs = " runs" if status.st_mode & 0o111 else ""
                 found[inside] = hash_file(Path(path), {"sha256"})["sha256"] + runs
+    tell(len(found))
     return found
 
 

@@ -12,7 +12,7 @@ from ripple.model.system import System
 from ripple.stack.components import load_profile
 from ripple.stack.systems import StackMap
 from ripple.supervisor.install.bundle import Bundle, check_bundle, create_bundle
-from ripple.surfaces.cli.installing import chosen, installer, manifests, the_map
+from ripple.surfaces.cli.installing import chosen, installer, manifests, shown_progress, the_map
 from ripple.surfaces.cli.output import Json, people, show_json
 
 program = typer.Typer(no_args_is_help=True, help="Systems on a disk, for where there is no network.")
@@ -38,7 +38,9 @@ def create(
 @program.command()
 def check(folder: Annotated[Path, typer.Argument(help="A bundle.")], json: Json = False) -> None:
     """Hash every file of a bundle."""
-    _show(check_bundle(folder.expanduser().absolute()), as_json=json)
+    with shown_progress(quiet=json) as tell:
+        bundle = check_bundle(folder.expanduser().absolute(), tell)
+    _show(bundle, as_json=json)
 
 
 def _of_profile(profile: str, found: StackMap) -> list[System]:

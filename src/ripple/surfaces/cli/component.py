@@ -66,7 +66,8 @@ def fix(name: Name, assets_dir: Assets = None, json: Json = False) -> None:
     """Install a system again if anything of it differs or is missing, in the prefix or in Ripple's environment."""
     system = the_map().get(name).system
     with installer(quiet=json, assets=assets_dir) as one:
-        mended = anyio.run(mend_own, system, project_root())
+        with one.downloads.telling(f"checking the files of {name} in Ripple's environment"):
+            mended = anyio.run(mend_own, system, project_root())
         if own_package(system) is not None and one.installed(system) is None:
             text = f"{name} was laid down again: {'; '.join(mended[:3])}" if mended else f"{name} was whole"
             _show({"id": name, "root": sys.prefix, "different": mended}, as_json=json, text=text)

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from ripple.model.paths import Home
 from ripple.model.system import VendorLock
@@ -18,6 +29,7 @@ from ripple.stack.systems import Placed, StackMap, load_map
 from ripple.stack.vendorlock import load_lock
 from ripple.supervisor.install import Installer
 from ripple.supervisor.install.bundle import usable_bundle
+from ripple.supervisor.install.cache import FETCHING
 from ripple.surfaces.cli.output import progress
 
 Assets = Annotated[
@@ -53,14 +65,26 @@ def installer(*, quiet: bool, assets: Path | None = None) -> Iterator[Installer]
 @contextmanager
 def shown_progress(*, quiet: bool) -> Iterator[Shown]:
     """Progress on standard error, which begins only after a while."""
-    bars = Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=progress, transient=True
-    )
+    bars = Progress(TextColumn("{task.description}"), BarColumn(), Amount(), console=progress, transient=True)
     shown = Shown(bars, quiet=quiet)
     try:
         yield shown
     finally:
         shown.stop()
+
+
+class Amount(ProgressColumn):
+    """How much of it is done: in bytes for what is fetched, else a count, or the time it takes already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes, self._count, self._time = DownloadColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+
+    def render(self, task: Task) -> Text:
+        """The text of one line."""
+        if task.description.startswith(FETCHING):
+            return self._bytes.render(task)
+        return self._time.render(task) if task.total is None else self._count.render(task)
 
 
 class Shown:
@@ -78,11 +102,13 @@ class Shown:
         """``label`` has come to ``done`` of ``total``."""
         if self._quiet:
             return
+        if total is not None and done >= total:
+            if label in self._tasks:
+                self._bars.remove_task(self._tasks.pop(label))
+            return
         if label not in self._tasks:
             self._tasks[label] = self._bars.add_task(label, total=total)
         self._bars.update(self._tasks[label], completed=done, total=total)
-        if total is not None and done >= total:
-            self._bars.update(self._tasks[label], visible=False)
 
     def stop(self) -> None:
         """Take the bars off the screen."""

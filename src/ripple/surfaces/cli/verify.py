@@ -124,10 +124,15 @@ class _Shown:
     """The line on a terminal that says what is done now."""
 
     status: Status | None = None
+    proving = ""
 
     @classmethod
     def tell(cls, what: str, done: int, total: int | None) -> None:
-        if cls.status is not None:
+        if cls.status is None:
+            return
+        if total is not None and done >= total:
+            cls.status.update(cls.proving)
+        else:
             part = f" {done * 100 // total} %" if total else f" {done >> 20} MiB" if done else ""
             cls.status.update(f"{what}{part}")
 
@@ -137,7 +142,8 @@ def _working(system: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    with progress.status(f"proving {system}") as _Shown.status:
+    _Shown.proving = f"proving {system}"
+    with progress.status(_Shown.proving) as _Shown.status:
         yield
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 from ruamel.yaml import YAML
 from tests.unit.supervisor.install.serving import Shelf, a_system, tar_of
 from typer.testing import CliRunner
@@ -125,6 +128,22 @@ def test_a_system_that_is_gone_from_the_map_is_dropped_from_the_lock(checkout: C
 def test_an_unknown_system_is_an_error_that_names_the_nearest(checkout: Checkout) -> None:
     with pytest.raises(NotFound, match="did you mean 'tool'"):
         checkout.ask("component", "install", "tol")
+
+
+def test_a_line_says_what_is_done_in_what_it_is_counted_in_until_it_ends() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    bars = Progress(TextColumn("{task.description}"), installing.Amount())
+    shown = installing.Shown(bars, quiet=False)
+    shown("checking the files of tool", 120, 2400)
+    shown("fetching tool 1.0", 1_500_000, 3_000_000)
+    shown("waiting for another installation of tool", 0, None)
+    screen.print(bars.get_renderable())
+    shown("waiting for another installation of tool", 1, 1)
+    shown.stop()
+    lines = [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert lines[:2] == ["checking the files of tool 120/2400", "fetching tool 1.0 1.5/3.0 MB"]
+    assert lines[2].startswith("waiting for another installation of tool 0:00:")
+    assert len(bars.tasks) == 2
 
 
 def test_a_folder_that_is_no_bundle_is_refused(checkout: Checkout, tmp_path: Path) -> None:
