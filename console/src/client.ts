@@ -113,6 +113,6 @@ export const settings = () => request<{ settings: api.Setting[] }>("GET", "/conf
 export const stack = () => request<map.Stack>("GET", "/stack", undefined, 60_000);
 export const system = (id: string) => request<map.System>("GET", `/stack/${part(id)}`, undefined, 60_000);
 export const repairSystem = (id: string, verb: map.Verb) =>
-  request<{ verb: map.Verb; state: string }>("POST", `/stack/${part(id)}/repair`, { verb });
+  request<{ verb: map.Verb; state: string; trace_id: string }>("POST", `/stack/${part(id)}/repair`, { verb });
 export const phases = () => request<map.PhasesShown>("GET", "/phases");
 export const runPhases = (from: string, to: string) => request<map.PhasesShown>("POST", "/phases", { from, to });

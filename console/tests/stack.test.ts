@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseRoute } from "../src/router.ts";
-import { EVERYTHING, OUTCOMES, buttonFor, chosen, matches, said, shares, told } from "../src/stack/filter.ts";
+import { EVERYTHING, OUTCOMES, buttonFor, chosen, matches, said, shares, tags, told } from "../src/stack/filter.ts";
 import type { Drift, SystemCard } from "../src/stack/types.ts";
 
 function card(given: Partial<SystemCard> = {}): SystemCard {
   return {
     id: "nats-server", name: "NATS", role: "events", status: "default", kind: "server", summary: "the event bus",
-    origin: "specification", outcome: "works", version: "2.15.1", proven_at: null, locked: true, installed: null,
-    component: "nats", state: "ready", drift: [], ...given,
+    origin: "specification", outcome: "works", version: "2.15.1", proven_at: null, locked: true, lockable: true, unproven: null,
+    installed: null, component: "nats", state: "ready", drift: [], ...given,
   };
 }
 
@@ -47,9 +47,22 @@ test("a tile says in words what its colour shows", () => {
   assert.equal(said(card()), "NATS: Works, ready");
   assert.equal(said(card({ state: null, outcome: "unproven", drift: [drift("x")] })), "NATS: Not proven, 1 difference");
   assert.equal(said(card({ locked: false })), "NATS: Works, ready, not locked");
+  assert.equal(said(card({ locked: false, lockable: false })), "NATS: Works, ready", "no route, nothing to lock");
   assert.equal(told(card()), "the event bus\nProven with 2.15.1. Locked. nats is ready.");
   assert.equal(told(card({ version: "", locked: false, component: null })), "the event bus\nNot locked.");
+  assert.equal(told(card({ version: "", locked: false, lockable: false, component: null })), "the event bus\nNothing to lock.");
   assert.equal(new Set(Object.values(OUTCOMES).map((one) => one.mark)).size, Object.keys(OUTCOMES).length, "a mark each");
+});
+
+test("what has no proof or no lock says so on its tile, and nothing else does", () => {
+  assert.deepEqual(tags(card()), []);
+  assert.deepEqual(tags(card({ locked: false, lockable: false })), []);
+  const unproven = { reason: "there is no evidence", verb: "verify" as const };
+  assert.deepEqual(tags(card({ unproven, outcome: "unproven", locked: false })), ["not proven", "not locked"]);
+  const half = { ...drift("./ripple lock update nats-server"), level: "lock" };
+  assert.deepEqual(tags(card({ drift: [half] })), ["not locked"], "one of its routes has no lock");
+  assert.ok(matches(card({ drift: [half] }), { ...EVERYTHING, unlocked: true }));
+  assert.ok(!matches(card({ locked: false, lockable: false }), { ...EVERYTHING, unlocked: true }));
 });
 
 test("a repair that the console can do is a button, any other one is a command to read", () => {

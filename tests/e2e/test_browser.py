@@ -158,6 +158,7 @@ def test_the_map_shows_every_system_and_what_is_proven_of_it(mapped: dict[str, A
         counts = api.get("/api/stack", timeout=60).json()["counts"]
     assert sum(counts.values()) == len(MAP.rows)
     assert len(mapped["legend"]) == len(counts)
+    assert mapped["tagged"] == mapped["provable"] == counts.get("unproven", 0)
     assert any(f"Works: {counts['works']} systems" in text for text in mapped["legend"])
 
 

@@ -12,6 +12,7 @@ import { EVERYTHING, ORDER, OUTCOMES, STATUSES, type Wanted, chosen } from "../s
 import { Phases } from "../stack/phases.tsx";
 import { Bar, Picture } from "../stack/picture.tsx";
 import type { Role, Stack } from "../stack/types.ts";
+import { UnprovenList } from "../stack/unproven-list.tsx";
 
 export function StackPage() {
   const { data, error, reload } = useResource(stack, "stack", 15_000);
@@ -36,6 +37,7 @@ function Shown({ data, reload }: { data: Stack; reload: () => Promise<void> }) {
       <p class="muted" role="status">{shown === cards.length ? plural(shown, "system") : `${shown} of ${plural(cards.length, "system")}`}</p>
       {layers.length === 0 ? <Empty title="No system is like that"><p>Ask for less above.</p></Empty> : <Picture layers={layers} />}
       <DriftList drift={data.drift} notCompared={data.not_compared} cards={cards} reload={reload} />
+      <UnprovenList cards={cards} reload={reload} />
       <Phases />
       <Roles roles={data.roles} />
     </>

@@ -69,6 +69,7 @@ function Repairs({ data, reload }: { data: System; reload: () => Promise<void> }
       <div aria-live="polite">
         {busy && <p class="loading"><span class="spinner" aria-hidden="true" /> {data.repairing?.verb} since <When at={data.repairing?.at ?? ""} /></p>}
         {data.repairing?.state === "failed" && <Notice tone="bad" title={`The last repair (${data.repairing.verb}) failed`}><p>{data.repairing.reason}</p></Notice>}
+        {data.repairing?.trace_id && <p class="muted wrap">The last repair ({data.repairing.verb}) has the trace <code>{data.repairing.trace_id}</code> in the audit log.</p>}
       </div>
     </section>
   );

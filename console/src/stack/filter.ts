@@ -32,8 +32,18 @@ export function matches(card: SystemCard, wanted: Wanted): boolean {
     (wanted.status === "" || card.status === wanted.status) &&
     (wanted.outcome === "" || card.outcome === wanted.outcome) &&
     (!wanted.drifted || card.drift.length > 0) &&
-    (!wanted.unlocked || !card.locked)
+    (!wanted.unlocked || unlocked(card))
   );
+}
+
+/** Whether some of what could be locked of a system is not; where no route leads, there is nothing to lock. */
+export function unlocked(card: SystemCard): boolean {
+  return (card.lockable && !card.locked) || card.drift.some((one) => one.level === "lock");
+}
+
+/** What a tile says in a word of its own, because somebody has to do something about it. */
+export function tags(card: SystemCard): string[] {
+  return [card.unproven ? "not proven" : "", unlocked(card) ? "not locked" : ""].filter(Boolean);
 }
 
 /** The layers that have a matching system, with those alone. */
@@ -56,7 +66,7 @@ export function shares(counts: Stack["counts"]): { outcome: Outcome; count: numb
 export function said(card: SystemCard): string {
   const drift = card.drift.length > 0 ? `, ${plural(card.drift.length, "difference")}` : "";
   const state = card.state ? `, ${card.state}` : "";
-  const lock = card.locked ? "" : ", not locked";
+  const lock = unlocked(card) ? ", not locked" : "";
   return `${card.name}: ${OUTCOMES[card.outcome]?.text ?? card.outcome}${state}${lock}${drift}`;
 }
 
@@ -64,7 +74,8 @@ export function said(card: SystemCard): string {
 export function told(card: SystemCard): string {
   const proven = card.version ? `Proven with ${card.version}` : "";
   const runs = card.component && card.state ? `${card.component} is ${card.state}` : "";
-  const facts = [proven, card.installed ? `${card.installed} is installed` : "", card.locked ? "Locked" : "Not locked", runs];
+  const lock = unlocked(card) ? "Not locked" : card.locked ? "Locked" : "Nothing to lock";
+  const facts = [proven, card.installed ? `${card.installed} is installed` : "", lock, runs];
   return `${card.summary}\n${facts.filter(Boolean).join(". ")}.`;
 }
 

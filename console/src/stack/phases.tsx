@@ -30,7 +30,7 @@ export function Phases() {
       </div>
       {error && <ErrorNotice error={error} retry={() => void reload()} />}
       {!data && !error && <Loading what="the phases" />}
-      {data?.run && <p class="muted">Run {data.run.id}, from {data.run.first} to {data.run.last}, {data.run.state}, begun <When at={data.run.started_at} />.</p>}
+      {data?.run && <p class="muted">Run {data.run.id}, from {data.run.first} to {data.run.last}, {data.run.state}, begun <When at={data.run.started_at} />{data.run.trace_id && <>, trace <code class="wrap">{data.run.trace_id}</code></>}.</p>}
       {data && data.phases.map((phase) => <Phase key={phase.id} phase={phase} tasks={data.tasks.filter((task) => task.phase === phase.id)} />)}
     </section>
   );

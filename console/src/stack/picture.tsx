@@ -1,7 +1,7 @@
 /** The whole stack at a glance: a line a layer, a tile a system, a bar of what is proven. */
 import { percent, plural } from "../format.ts";
 import { href } from "../router.ts";
-import { OUTCOMES, said, shares, told } from "./filter.ts";
+import { OUTCOMES, said, shares, tags, told } from "./filter.ts";
 import type { Stack, StackLayer, SystemCard } from "./types.ts";
 
 export function Bar({ counts }: { counts: Stack["counts"] }) {
@@ -42,12 +42,14 @@ export function Picture({ layers }: { layers: StackLayer[] }) {
 
 function Tile({ card }: { card: SystemCard }) {
   const word = OUTCOMES[card.outcome] ?? OUTCOMES.unproven;
-  const marks = `tone-${word.tone} status-${card.status}${card.drift.length > 0 ? " drifted" : ""}`;
+  const open = tags(card);
+  const marks = `tone-${word.tone} status-${card.status}${open.length > 0 ? " open" : ""}${card.drift.length > 0 ? " drifted" : ""}`;
   return (
     <li>
       <a class={`stack-tile ${marks}`} href={href(`stack/${encodeURIComponent(card.id)}`)} title={told(card)} aria-label={said(card)}>
         <span class="tile-mark" aria-hidden="true">{word.mark}</span>
         <span>{card.name}</span>
+        {open.map((text) => <span key={text} class="tile-tag" aria-hidden="true">{text}</span>)}
         {card.state && <span class={`tile-state state-${card.state}`} aria-hidden="true" />}
       </a>
     </li>

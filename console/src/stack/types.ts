@@ -12,6 +12,12 @@ export interface Drift {
   repair: string;
 }
 
+/** Why a system counts as unproven, and the repair that may change it. */
+export interface Unproven {
+  reason: string;
+  verb: Verb | null;
+}
+
 export interface SystemCard {
   id: string;
   name: string;
@@ -24,6 +30,8 @@ export interface SystemCard {
   version: string;
   proven_at: string | null;
   locked: boolean;
+  lockable: boolean;
+  unproven: Unproven | null;
   installed: string | null;
   component: string | null;
   state: ComponentState | null;
@@ -100,7 +108,7 @@ export interface System extends SystemCard {
   evidence: Evidence;
   running: ComponentStatus | null;
   repairs: Repair[];
-  repairing: { verb: Verb; state: "running" | "done" | "failed"; reason: string; at: string } | null;
+  repairing: { verb: Verb; state: "running" | "done" | "failed"; reason: string; at: string; trace_id?: string } | null;
 }
 
 export interface PhaseTask {
@@ -115,7 +123,7 @@ export interface PhaseTask {
 }
 
 export interface PhasesShown {
-  run: { id: string; first: string; last: string; state: string; started_at: string } | null;
+  run: { id: string; first: string; last: string; state: string; started_at: string; trace_id: string } | null;
   phases: { id: string; title: string; what: string }[];
   tasks: PhaseTask[];
 }

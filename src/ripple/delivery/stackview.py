@@ -77,6 +77,8 @@ def card(seen: StackSeen, row: Placed) -> dict[str, Any]:
         "version": proven.verdict.version,
         "proven_at": proven.proof.date if proven.proof else None,
         "locked": system.id in seen.lock.systems,
+        "lockable": bool(system.routes),
+        "unproven": _unproven(system, proven),
         "installed": installed.version if installed else None,
         "component": component,
         "state": str(running.state) if running else None,
@@ -105,6 +107,17 @@ def one(seen: StackSeen, row: Placed, repairing: Mapping[str, Any] | None, signe
         "repairs": _repairs(system, system.id in seen.installed, system.id in seen.own, running is not None),
         "repairing": dict(repairing) if repairing else None,
     }
+
+
+def _unproven(system: System, proven: Proven) -> dict[str, Any] | None:
+    """Why a system counts as unproven, and the verb that may change it; None when there is a proof."""
+    if proven.verdict.outcome is not Outcome.UNPROVEN:
+        return None
+    return {"reason": proven.verdict.reason, "verb": "verify" if _provable(system) else None}
+
+
+def _provable(system: System) -> bool:
+    return system.smoke is not None or system.external is not None
 
 
 def _role(name: str, meaning: str, systems: Iterable[System]) -> dict[str, Any]:
@@ -160,7 +173,7 @@ def _repairs(system: System, installed: bool, own: bool, running: bool) -> list[
         else "no route leads to it",
         "fix": "" if installed or own else "it is not installed",
         "remove": "" if installed else "it is not installed",
-        "verify": "" if system.smoke or system.external else "it has no smoke test",
+        "verify": "" if _provable(system) else "it has no smoke test",
         "restart": "" if running else "it does not run in this instance",
     }
     return [{"verb": verb, "label": _LABELS[verb], "enabled": not why[verb], "why": why[verb]} for verb in VERBS]

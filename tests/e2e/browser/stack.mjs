@@ -9,6 +9,8 @@ visit(async (page) => {
   await page.locator(".stack-tile").first().waitFor(LONG);
   const systems = await page.locator(".stack-tile").count();
   const legend = await page.locator(".proof-bar .legend li").allInnerTexts();
+  const tagged = await page.locator(".stack-tile .tile-tag", { hasText: "not proven" }).count();
+  const provable = await page.locator("[aria-labelledby=unproven]").getByRole("button", { name: /^Prove by use: / }).count();
   await picture(page, "stack");
   await page.getByLabel("Filter the systems").fill("event bus");
   await page.getByRole("status").filter({ hasText: ` of ${systems} systems` }).waitFor();
@@ -30,7 +32,7 @@ visit(async (page) => {
   await dialog.getByRole("button", { name: "Restart", exact: true }).click();
   await dialog.waitFor({ state: "detached" });
   await restarted(page).filter({ hasText: new RegExp(`^${before + 1}$`) }).waitFor(LONG);
-  return { systems, filtered, legend, text };
+  return { systems, filtered, legend, tagged, provable, text };
 });
 
 async function restarts(page) {

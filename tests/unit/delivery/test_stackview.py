@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.front_door.test_console_contract import fields
 from tests.unit.stack.checkouts import ROLES, make, row, whole
 
-from ripple.delivery.stackview import VERBS, StackSeen
+from ripple.delivery.stackview import VERBS, StackSeen, card
 from ripple.delivery.stackview import one as shown
 from ripple.delivery.stackview import whole as page
 from ripple.model.component import ComponentState, ComponentStatus
-from ripple.model.system import VendorLock
+from ripple.model.system import Outcome, VendorLock
 from ripple.stack.components import Profile
 from ripple.stack.drift import Comparison, Drift, Installed, Level, Severity
 from ripple.stack.proven import unproven
@@ -56,11 +57,22 @@ def test_a_card_shows_what_runs_what_is_installed_and_what_drifts(seen: StackSee
     assert (cards["page"]["installed"], cards["page"]["drift"], cards["page"]["state"]) == ("1.0", [], None)
 
 
+def test_a_card_says_why_it_is_unproven_and_what_may_prove_it(seen: StackSeen) -> None:
+    spare = seen.map.get("spare")
+    without = replace(spare, system=spare.system.model_copy(update={"smoke": None}))
+    assert card(seen, spare)["unproven"] == {"reason": "nobody tried", "verb": "verify"}
+    assert card(seen, without)["unproven"] == {"reason": "nobody tried", "verb": None}
+    verdict = seen.proven["spare"].verdict.model_copy(update={"outcome": Outcome.FAILED})
+    tried = replace(seen, proven={**seen.proven, "spare": replace(seen.proven["spare"], verdict=verdict)})
+    assert card(tried, spare)["unproven"] is None, "it was tried, and the tile says what came of it"
+
+
 def test_the_console_knows_every_field_of_a_card_and_of_a_system(seen: StackSeen) -> None:
     bus = shown(seen, seen.map.get("bus"), None, "")
-    card = page(seen)["layers"][0]["systems"][0]
+    first = page(seen)["layers"][0]["systems"][0]
     assert set(page(seen)) == fields("Stack")
-    assert set(card) == fields("SystemCard")
+    assert set(first) == fields("SystemCard")
+    assert set(first["unproven"]) == fields("Unproven")
     assert set(bus) == fields("System")
     assert set(bus["routes"][0]) == fields("Route")
     assert set(bus["repairs"][0]) == fields("Repair")
