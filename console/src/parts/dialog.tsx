@@ -21,7 +21,8 @@ export function Dialog({ title, close, wide = false, children }: DialogProps) {
     return () => focusAgain(before);
   }, []);
   return (
-    <dialog ref={element} class={wide ? "wide" : ""} aria-labelledby={id} onCancel={close} onClose={close}>
+    // Only its close, which comes after its cancel: heard after the dialog is opened again, it would shut that one.
+    <dialog ref={element} class={wide ? "wide" : ""} aria-labelledby={id} onClose={close}>
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>
