@@ -7,7 +7,8 @@
   server needs. ``ours_by_step`` says where it goes. The seven voters are loopback endpoints that answer at once.
 - ``up_warm_seconds``: the whole command ``up_command`` after ``down``: all components ready, and the sign-in link.
   ``up_to_systems_ratio`` is its median over that of ``systems_start.py`` beside this file: nats-server, Temporal
-  and Caddy alone, started by hand at once and asked at the same health URLs. The two take turns.
+  and Caddy alone, started by hand at once and asked at the same health URLs. The two take turns. No application is
+  there yet; ``up_with_applications_seconds`` is the same with one for each measured change in four environments.
 - ``idle_rss_bytes`` / ``idle_pss_bytes``: every process of the instance but models and deployed applications, ten
   seconds after it became ready for the first time. RSS counts shared pages once per process, PSS once.
 - ``policy_p50_seconds`` (the slowest of its questions), ``audit_per_second``: ``policy_decision.py`` and
@@ -60,8 +61,9 @@ def main() -> None:
     found: dict[str, Any] = {}
     with _instance() as instance:
         found |= _idle(instance)
-        found |= _changes(instance, chosen.runs)
         found |= _warm(instance)
+        found |= _changes(instance, chosen.runs)
+        found |= _warm_with_applications(instance)
     policy = _script("policy_decision.py")
     audit = _script("audit_append.py")
     found["policy_p50_seconds"] = _policy_p50(policy)
@@ -184,6 +186,15 @@ def _warm(instance: Instance) -> dict[str, Any]:
         "systems_start_seconds": systems_alone,
         "up_to_systems_ratio": p50 / statistics.median(systems_alone),
     }
+
+
+def _warm_with_applications(instance: Instance) -> dict[str, Any]:
+    taken = []
+    for _ in range(WARM_RUNS):
+        instance.down()
+        taken.append(_timed(lambda: _up(instance)))
+    services = sum(row["id"].startswith("app.") for row in instance.json("status", check=False)["components"])
+    return {"up_with_applications_seconds": taken, "up_with_applications_services": services}
 
 
 def _up(instance: Instance) -> None:

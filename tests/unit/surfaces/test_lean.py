@@ -13,6 +13,7 @@ from ripple.stack.root import project_root
 HEAVY = {
     "ripple.surfaces.http.__main__": ("temporalio", "rich.console", "ruamel.yaml", "hypothesis", "bandit"),
     "ripple.surfaces.worker": ("rich.console", "hypothesis", "bandit", "fastapi"),
+    "ripple.surfaces.cli.everyday": ("httpx", "google.protobuf", "ripple.supervisor.install", "ripple.delivery"),
     "ripple.supervisor.__main__": ("temporalio", "rich.console", "ruamel.yaml", "sqlalchemy", "httpx", "fastapi"),
 }
 
