@@ -64,7 +64,7 @@ def card(seen: StackSeen, row: Placed) -> dict[str, Any]:
     system, proven = row.system, seen.proven[row.system.id]
     component = system.run.id if system.run else None
     running = seen.running.get(component or "")
-    installed = seen.installed.get(system.id)
+    installed = seen.installed.get(system.id) or seen.own.get(system.id)
     return {
         "id": system.id,
         "name": system.name,
@@ -172,7 +172,7 @@ def _repairs(system: System, installed: bool, own: bool, running: bool) -> list[
         if installed
         else "no route leads to it",
         "fix": "" if installed or own else "it is not installed",
-        "remove": "" if installed else "it is not installed",
+        "remove": "" if installed else "it comes with Ripple" if own else "it is not installed",
         "verify": "" if _provable(system) else "it has no smoke test",
         "restart": "" if running else "it does not run in this instance",
     }

@@ -57,6 +57,14 @@ def test_a_card_shows_what_runs_what_is_installed_and_what_drifts(seen: StackSee
     assert (cards["page"]["installed"], cards["page"]["drift"], cards["page"]["state"]) == ("1.0", [], None)
 
 
+def test_what_comes_with_ripple_is_installed_and_cannot_be_removed(seen: StackSeen) -> None:
+    with_ripple = replace(seen, own={"bus": Installed("2.0", current=True)})
+    bus = shown(with_ripple, seen.map.get("bus"), None, "")
+    assert bus["installed"] == "2.0"
+    remove = next(one for one in bus["repairs"] if one["verb"] == "remove")
+    assert (remove["enabled"], remove["why"]) == (False, "it comes with Ripple")
+
+
 def test_a_card_says_why_it_is_unproven_and_what_may_prove_it(seen: StackSeen) -> None:
     spare = seen.map.get("spare")
     without = replace(spare, system=spare.system.model_copy(update={"smoke": None}))
