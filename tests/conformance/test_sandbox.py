@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from tests.conformance.sandboxes import SANDBOX, SLEEPER, alive, marker, python, ran, run, said, spec
 
 from ripple.planes.sandbox import Outcome
+from ripple.planes.sandbox.execution import execute
 
 pytestmark = pytest.mark.skipif(
     run(SANDBOX.rungs()) == (), reason="not run: no isolation on this machine; allow unprivileged user namespaces"
@@ -111,6 +113,7 @@ def test_there_is_no_interface_but_its_own_loopback_no_route_and_no_names(work: 
 
 READ = """
 import sys
+import threading
 for name in sys.argv[1:]:
     try:
         print(open(name).read()[:50])
@@ -285,3 +288,22 @@ def test_a_bind_that_a_link_in_the_worktree_would_bend_reaches_no_host_folder(wo
         (work / name).symlink_to(target)
         ran(spec(work, "true", read_only=((work.parent, f"/work/{name}/bound"),)))
     assert list(outside.iterdir()) == []
+
+
+ENDS = """#!{python}
+import os, subprocess, sys
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+os.close(int(given["--block-fd"]))
+first = subprocess.Popen(["sleep", "9"], env={{"PATH": "/usr/bin:/bin"}})
+os.write(int(given["--json-status-fd"]), b'{{"child-pid": %d}}\\n' % first.pid)
+sys.exit("bwrap: it ended before it was let go")
+"""
+
+
+def test_a_sandbox_that_ends_before_it_is_let_go_says_why(work: Path, tmp_path: Path) -> None:
+    ending = tmp_path / "ending"
+    ending.write_text(ENDS.format(python=sys.executable))
+    ending.chmod(0o755)
+    result = execute(str(ending), (), spec(work, "true"), b"", threading.Event())
+    assert result.outcome is Outcome.FAILED
+    assert "it ended before it was let go" in result.reason

@@ -100,7 +100,7 @@ class _Run:
             if self.first is not None:
                 self._hold(self.first)
                 os.write(go, b"1")
-        except ProcessLookupError:
+        except (ProcessLookupError, BrokenPipeError):
             self.first = None  # it could not be set up and has ended; bwrap says why
         finally:
             if self.first is None:
