@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from ripple.model.errors import Invalid, Unavailable
+from ripple.model.errors import DeadlineExceeded, Invalid, Unavailable
 from ripple.model.purl import SCHEME, PackageUrl, parse_purl
 from ripple.model.system import LockedFile, LockedRoute, Route, RouteKind
 from ripple.supervisor.install.cache import Wanted
@@ -125,7 +125,10 @@ async def _resolve(wanted: list[str], scratch: Path) -> list[tuple[str, dict[str
     await anyio.to_thread.run_sync((folder / "package.json").write_text, text)
     flags = ["--legacy-peer-deps"] if NO_PEERS in wanted else []
     names = [name for name in wanted if name != NO_PEERS]
-    await run_tool(Command((*npm_words(), *_RESOLVE, *flags, *names), folder))
+    try:
+        await run_tool(Command((*npm_words(), *_RESOLVE, *flags, *names), folder))
+    except DeadlineExceeded as error:
+        raise DeadlineExceeded(f"{error}; if its packages contradict each other, add {NO_PEERS!r} to also") from error
     lock = json.loads(await anyio.to_thread.run_sync((folder / "package-lock.json").read_text))
     return sorted((into, facts) for into, facts in lock["packages"].items() if into and _is_taken(into, facts))
 
