@@ -128,7 +128,7 @@ async def _resolve(wanted: list[str], scratch: Path) -> list[tuple[str, dict[str
     try:
         await run_tool(Command((*npm_words(), *_RESOLVE, *flags, *names), folder))
     except DeadlineExceeded as error:
-        raise DeadlineExceeded(f"{error}; if its packages contradict each other, add {NO_PEERS!r} to also") from error
+        raise DeadlineExceeded(f"{error}; if packages contradict each other, add {NO_PEERS!r} to also") from error
     lock = json.loads(await anyio.to_thread.run_sync((folder / "package-lock.json").read_text))
     return sorted((into, facts) for into, facts in lock["packages"].items() if into and _is_taken(into, facts))
 
