@@ -2,6 +2,8 @@
 
 - The whole configuration is rendered from the routes and loaded at once; loading the same one again does nothing.
 - A request in flight keeps the instance it was given to: Caddy drains it under the old configuration.
+  A connection that arrives in the very moment of a switch may be closed unanswered: each configuration has a
+  listener of its own, and what waits in the queue of the old one ends with it.
 - Caddy saves what it was given and, started with ``--resume``, serves it again after a crash; but a listener whose
   port somebody else took is left out (:mod:`ripple.delivery.edge_start`).
 - Each environment has an access log of its own, one JSON object a line, with the instance that answered.

@@ -49,14 +49,14 @@ class Generator:
         """Send requests for ``seconds`` (at most a day); returns what was sent."""
         limits = httpx.Limits(max_connections=self._load.concurrency)
         headers = {SYNTHETIC_HEADER: "1", "user-agent": "ripple-load"}
-        end = anyio.current_time() + min(seconds, MAX_SECONDS)
-        self._next = anyio.current_time()
         async with (
             httpx.AsyncClient(
                 base_url=self._url, limits=limits, headers=headers, timeout=REQUEST_SECONDS, trust_env=False
             ) as client,
             anyio.create_task_group() as group,
         ):
+            self._next = anyio.current_time()
+            end = self._next + min(seconds, MAX_SECONDS)
             for _ in range(self._load.concurrency):
                 group.start_soon(self._work, client, end)
         return self.count

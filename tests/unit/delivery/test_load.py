@@ -61,7 +61,7 @@ def test_a_paused_generator_sends_nothing_until_it_goes_on(caddy: Caddy, instanc
 
 
 def test_an_application_that_is_gone_counts_as_failed() -> None:
-    count = anyio.run(Generator("http://127.0.0.1:1", Load(rate_per_second=50)).run, 0.2)
+    count = anyio.run(Generator("http://127.0.0.1:1", Load(rate_per_second=50)).run, 1)
     assert count.failed > 0
     assert count.answered == 0
 
