@@ -72,10 +72,17 @@ class Journal:
 
     async def put_step(self, row: Mapping[str, Any]) -> None:
         """Insert or replace one step."""
+        await self.put_steps([row])
+
+    async def put_steps(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert or replace steps of one change, all at once: nobody sees the first without the last."""
+        if not rows:
+            return
         async with self._records.write() as connection:
-            await upsert.put(connection, t.steps, ["change_id", "step"], row)
-            await timeline.append(connection, row["change_id"], "step", dict(row))
-        await self._hint(row["change_id"])
+            for row in rows:
+                await upsert.put(connection, t.steps, ["change_id", "step"], row)
+                await timeline.append(connection, row["change_id"], "step", dict(row))
+        await self._hint(rows[0]["change_id"])
 
     async def rebase(self, change_id: str, commit: str, steps: Sequence[str]) -> None:
         """Move the change to a new base and drop the steps that were made on the old one, in one transaction.

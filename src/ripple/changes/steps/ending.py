@@ -202,10 +202,9 @@ async def _reverted(rooms: Rooms, change: Mapping[str, Any]) -> tuple[Mapping[st
 
 async def _mark_undone(rooms: Rooms, change: Mapping[str, Any], environments: Sequence[str]) -> None:
     """Say so of each step that did not fail by itself; where the change failed stays to be seen."""
-    for environment in environments:
-        step = await rooms.journal.step(change["id"], f"promote/{environment}")
-        if step and step["state"] != StepState.REFUSED:
-            await rooms.journal.put_step({**step, "outputs": {**step["outputs"], "undone": True}})
+    steps = [await rooms.journal.step(change["id"], f"promote/{environment}") for environment in environments]
+    kept = [step for step in steps if step and step["state"] != StepState.REFUSED]
+    await rooms.journal.put_steps([{**step, "outputs": {**step["outputs"], "undone": True}} for step in kept])
 
 
 async def _retired(rooms: Rooms, name: str) -> None:
