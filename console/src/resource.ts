@@ -8,17 +8,22 @@ export interface Resource<T> {
   reload: () => Promise<void>;
 }
 
-/** Loads when the page opens or `key` changes, then every `everyMs` while the page is visible (0: never again). */
+/**
+ * Loads when the page opens or `key` changes, then every `everyMs` while the page is visible (0: never again). What is
+ * still being answered by then is not asked for once more.
+ */
 export function useResource<T>(load: () => Promise<T>, key: string, everyMs = 0): Resource<T> {
   const [data, setData] = useState<T | undefined>();
   const [error, setError] = useState<Error | undefined>();
   const latest = useRef(load);
   const wanted = useRef(key);
+  const asking = useRef(0);
   latest.current = load;
   wanted.current = key;
 
   const reload = useCallback(async () => {
     const asked = wanted.current;
+    asking.current += 1;
     try {
       const answer = await latest.current();
       if (asked !== wanted.current) return;
@@ -27,6 +32,8 @@ export function useResource<T>(load: () => Promise<T>, key: string, everyMs = 0)
     } catch (failure) {
       noticeSignedOut(failure);
       if (asked === wanted.current) setError(failure as Error);
+    } finally {
+      asking.current -= 1;
     }
   }, []);
 
@@ -39,7 +46,7 @@ export function useResource<T>(load: () => Promise<T>, key: string, everyMs = 0)
   useEffect(() => {
     if (!everyMs) return undefined;
     const timer = setInterval(() => {
-      if (!document.hidden) void reload();
+      if (!document.hidden && !asking.current) void reload();
     }, everyMs);
     return () => clearInterval(timer);
   }, [everyMs, reload]);

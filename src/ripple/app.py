@@ -45,7 +45,7 @@ from ripple.supervisor.client import SupervisorClient
 from ripple.supervisor.loopback import free_ports
 from ripple.supervisor.places import socket_folder
 
-SUBMIT_SECONDS = 3.0
+SUBMIT_SECONDS = 10.0
 """How long a request waits for Temporal; the worker starts the flow of a recorded change later all the same."""
 MAX_SPANS = 100_000
 

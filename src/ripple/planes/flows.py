@@ -18,7 +18,7 @@ from ripple.model.errors import Unavailable
 NAMESPACE = "default"
 ATTEMPT_SECONDS = 3.0
 RETRY_SECONDS = 0.1
-START_DEADLINE = timedelta(seconds=3)
+START_DEADLINE = timedelta(seconds=10)
 DECIDE_SECONDS = timedelta(seconds=4)
 """How long a worker may take to say what comes next; a killed one's turn goes to another after this."""
 

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ripple.model.errors import Unavailable
+from ripple.model.errors import RippleError
 from ripple.model.paths import Home
 from ripple.surfaces.cli.client import Api
 from ripple.surfaces.cli.output import Json, people, progress, show_json, table
@@ -57,8 +57,8 @@ def _followed(api: Api, found: dict[str, Any], *, quiet: bool) -> dict[str, Any]
             time.sleep(POLL_SECONDS)
             try:
                 found, seen = api.get("/api/phases"), time.monotonic()
-            except Unavailable:
-                if time.monotonic() - seen > AWAY_SECONDS:
+            except RippleError as error:
+                if not error.retryable or time.monotonic() - seen > AWAY_SECONDS:
                     raise
     return found
 

@@ -22,8 +22,9 @@ def main() -> None:
     port = parser.parse_args().port
     home = Home.of()
     server = create(lambda: open_app(home, "api"), project_root() / "console" / "dist")
+    # What asked for the restart of the API itself still gets its answer: a second less than the supervisor waits.
     uvicorn.run(
-        server, host="127.0.0.1", port=port, log_config=None, log_level="warning", timeout_graceful_shutdown=2
+        server, host="127.0.0.1", port=port, log_config=None, log_level="warning", timeout_graceful_shutdown=4
     )
 
 
