@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -65,11 +64,14 @@ class Instance:
         rows = {row["id"]: row for row in self.json("status", check=False)["components"]}
         return int(rows[component]["pid"] or 0)
 
-    def kill(self, component: str) -> None:
-        """``kill -9`` one component."""
-        pid = self.pid(component)
-        if pid:
-            os.kill(pid, signal.SIGKILL)
+    def running(self, component: str) -> int:
+        """The pid of a component as soon as it runs; never 0, which would name our own process group."""
+        return int(until(lambda: self.pid(component), f"{component} runs"))
+
+    def seen(self, *arguments: str) -> Any:
+        """One command's JSON as it answers just now; None while it does not, to be asked again."""
+        done = self.run(*arguments, "--json", check=False)
+        return json.loads(done.stdout) if done.stdout.strip() else None
 
     def provider(self, name: str, url: str, *, tier: str = "cloud", weight: float = 1.0) -> None:
         """Configure a model endpoint, as the console's form does."""
@@ -103,10 +105,11 @@ def make_application(folder: Path, name: str = "checkout", edit: Callable[[Path]
 
 
 def short_windows(root: Path) -> None:
-    """Canaries of two seconds under the usual load, for tests that are about something else."""
+    """Canaries of two seconds that forgive a busy machine, for tests that are about something else."""
     for name in ("qa", "staging", "prod"):
         (root / "environments" / f"{name}.yaml").write_text(
-            "canary: {weight: 50, window_seconds: 2, interval_seconds: 0.5, min_samples: 5}\n"
+            "canary: {weight: 50, window_seconds: 2, interval_seconds: 0.5, min_samples: 1}\n"
+            "slo: {error_rate_max: 0.01, latency_p95_seconds_max: 10}\n"
             f"env: {{CHECKOUT_ENVIRONMENT: {name}}}\n"
         )
 

@@ -124,7 +124,7 @@ def test_a_change_is_seen_live_while_the_page_stays(told: dict[str, Any]) -> Non
     steps = (*STEPS, *(f"promote/{environment}" for environment in ENVIRONMENTS))
     seen = set(told["seen"])
     assert {f"{step} passed" for step in steps} <= seen
-    assert {f"{step} running" for step in ("try", "gates", "promote/prod")} <= seen
+    assert "promote/prod running" in seen
     assert {"live", "qa waiting", "qa passed", "prod canary", "a line of the canary in prod"} <= seen
 
 

@@ -143,7 +143,8 @@ def test_a_change_can_be_approved_cancelled_and_taken_back(
     first = instance.submit("careful", known("free-shipping").intent)
 
     def awaiting(change: str) -> bool:
-        return states(instance.json("change", "show", change))["prod"] == "awaiting_approval"
+        seen = instance.seen("change", "show", change)
+        return bool(seen) and states(seen)["prod"] == "awaiting_approval"
 
     until(lambda: awaiting(first), "the change waits for approval", 120)
     instance.run("change", "cancel", first)

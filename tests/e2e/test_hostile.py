@@ -38,7 +38,7 @@ def linked(root: Path) -> None:
     """A link that an answer could follow, and little patience with tests that never end."""
     (root / "stock").symlink_to("data")
     manifest = root / "ripple.app.yaml"
-    manifest.write_text(manifest.read_text().replace("timeout_seconds: 60", "timeout_seconds: 10"))
+    manifest.write_text(manifest.read_text().replace("timeout_seconds: 60", "timeout_seconds: 15"))
 
 
 def test_every_hostile_answer_loses_for_its_own_reason(
@@ -79,7 +79,7 @@ def test_every_hostile_answer_loses_for_its_own_reason(
         "local-5": ("spoiled", ".git"),
         "local-6": ("spoiled", "link"),
         "local-7": ("refuted", "unit"),
-        "local-8": ("refuted", "10 s"),
+        "local-8": ("refuted", "15 s"),
         "cloud-1": ("refuted", "base"),
         "cloud-2": ("refuted", "unit"),
     }
@@ -87,7 +87,7 @@ def test_every_hostile_answer_loses_for_its_own_reason(
     for model, (_, word) in expected.items():
         assert word in found[model][1], (model, found[model])
     assert change["state"] == "rejected"
-    assert len(endpoint.asked) - asked == len(expected), "the sandbox reached nothing on this machine"
+    assert {request["model"] for request in endpoint.asked[asked:]} == set(expected)
     assert git(folder, "rev-parse", "HEAD") == before
     assert not (tmp_path / "outside.txt").exists()
     for name in EXTRA:

@@ -55,7 +55,7 @@ def test_status_tells_true_names_versions_ports_and_memory(pair: tuple[Instance,
         assert row["rss_bytes"] > 1_000_000
         assert 0 < row["ready_seconds"] < 60
         assert psutil.pid_exists(row["pid"])
-    assert httpx.get(f"{found['url']}/healthz", trust_env=False).text == "ok\n"
+    assert httpx.get(f"{found['url']}/healthz", timeout=30, trust_env=False).text == "ok\n"
 
 
 def test_two_instances_run_side_by_side_without_a_port_in_common(pair: tuple[Instance, Instance]) -> None:
@@ -69,17 +69,17 @@ def test_two_instances_run_side_by_side_without_a_port_in_common(pair: tuple[Ins
 
 def test_the_sign_in_link_works_once(pair: tuple[Instance, Instance]) -> None:
     api, _, token = pair[0].link.partition("/#/sign-in/")
-    with httpx.Client(base_url=api, trust_env=False) as browser:
+    with httpx.Client(base_url=api, timeout=30, trust_env=False) as browser:
         assert browser.get("/api/me").status_code == 401
         assert browser.post("/api/sign-in", json={"token": token}).status_code == 204
         assert browser.get("/api/me").json()["principal"] == "operator:local"
-    with httpx.Client(base_url=api, trust_env=False) as other:
+    with httpx.Client(base_url=api, timeout=30, trust_env=False) as other:
         assert other.post("/api/sign-in", json={"token": token}).status_code == 403
 
 
 def test_foreign_pages_and_rebound_names_are_refused(pair: tuple[Instance, Instance]) -> None:
     url = pair[0].json("status")["url"]
-    rebound = httpx.get(f"{url}/api/me", headers={"host": "evil.example"}, trust_env=False)
+    rebound = httpx.get(f"{url}/api/me", headers={"host": "evil.example"}, timeout=30, trust_env=False)
     assert rebound.status_code == 403
     assert "evil.example" in rebound.json()["error"]["message"]
 

@@ -42,7 +42,9 @@ def cloned(short_home: Path) -> Iterator[tuple[Instance, Path]]:
 
 
 def phases(one: Instance, *arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(one.run("phases", "run", *arguments, "--json", check=False).stdout)
+    done = one.run("phases", "run", *arguments, "--json", check=False)
+    assert done.stdout.strip(), done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -79,9 +81,13 @@ def test_a_run_goes_on_after_its_worker_was_killed(cloned: tuple[Instance, Path]
     one, _ = cloned
     with one.api as api:
         begun = api.post("/api/phases", json={"from": "P0", "to": "P3"}).json()["run"]["id"]
-    until(lambda: any(state == "passed" for state in states(one.json("phases", "show")).values()), "a task ends")
-    os.kill(one.pid("worker"), signal.SIGKILL)
-    until(lambda: one.json("phases", "show")["run"]["state"] != "running", "the run ends", 120)
+
+    def shown() -> dict[str, Any]:
+        return one.seen("phases", "show") or {"tasks": [], "run": {"state": "running"}}
+
+    until(lambda: "passed" in states(shown()).values(), "a task ends")
+    os.kill(one.running("worker"), signal.SIGKILL)
+    until(lambda: shown()["run"]["state"] != "running", "the run ends", 120)
     found = one.json("phases", "show")
     assert (found["run"]["id"], found["run"]["state"]) == (begun, "passed"), found["tasks"]
 
@@ -259,7 +265,7 @@ def test_what_is_damaged_is_mended_by_the_worker_when_the_page_asks_and_one_trac
 
 def test_one_stopped_process_is_drift_of_health_alone(cloned: tuple[Instance, Path]) -> None:
     one, _ = cloned
-    pid = one.pid("nats")
+    pid = one.running("nats")
     os.kill(pid, signal.SIGSTOP)
     try:
         seen = until(lambda: levels(one), "it is missed", 60)

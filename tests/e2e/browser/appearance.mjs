@@ -1,5 +1,5 @@
 /** How every page looks: at phone width, in light and in dark. */
-import { given, signIn, visit } from "./visit.mjs";
+import { LONG, given, signIn, visit } from "./visit.mjs";
 
 const PAGES = ["", "applications", "ask", "changes", `changes/${given.change}`, "models", "stack", "stack/nats-server", "audit", "no-such-page"];
 const PHONE = { width: 390, height: 844 };
@@ -25,7 +25,7 @@ visit(async (page) => {
 
 async function settle(page) {
   await page.getByRole("heading", { level: 1 }).waitFor();
-  await page.locator("main .loading").first().waitFor({ state: "detached" });
+  await page.locator("main .loading").first().waitFor({ state: "detached", ...LONG });
   await page.evaluate(() => document.querySelectorAll("main details").forEach((one, index) => (one.open = index < 12)));
 }
 

@@ -11,7 +11,7 @@ visit(async (page, watch) => {
   for (const name of PAGES) {
     await page.goto(`${given.link.split("#")[0]}#/${name}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
-    await page.locator(".loading").first().waitFor({ state: "detached" });
+    await page.locator(".loading").first().waitFor({ state: "detached", ...LONG });
     const missed = await unreached(page);
     if (missed.length) unreachable[name || "overview"] = missed;
   }
@@ -47,8 +47,13 @@ async function skipToContent(page) {
 async function restartTheServer(page, watch) {
   await page.locator('[data-connection="live"]').waitFor();
   await watch.whileAway(async () => {
-    await page.evaluate(() => fetch("/api/components/api/restart", { method: "POST" }));
-    await page.locator('[data-connection="reconnecting"]').waitFor(LONG);
+    await page.evaluate(() => {
+      // It lasts for a moment only, so the page itself looks for it.
+      const look = () => (window.wasAway ||= Boolean(document.querySelector('[data-connection="reconnecting"]')));
+      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+      fetch("/api/components/api/restart", { method: "POST" }).catch(() => null);
+    });
+    await page.waitForFunction(() => window.wasAway, null, LONG);
     await page.locator('[data-connection="live"]').waitFor(LONG);
     await page.getByRole("alert").waitFor({ state: "detached" });
   });

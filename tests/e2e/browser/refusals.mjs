@@ -67,6 +67,7 @@ async function openUnknownPages(page, watch) {
 async function goWithoutAnswers(page, watch) {
   await page.goto(`${start}#/`);
   await page.locator(".component").first().waitFor();
+  await page.locator("main .loading").first().waitFor({ state: "detached" });
   await watch.whileAway(async () => {
     await page.context().setOffline(true);
     await page.getByText("Ripple does not answer").waitFor();
@@ -77,6 +78,9 @@ async function goWithoutAnswers(page, watch) {
 }
 
 async function leave(page, watch) {
+  // A page that asks for nothing by itself: what it asked while the session ends would be refused.
+  await page.goto(`${start}#/audit`);
+  await page.getByRole("button", { name: "Verify every entry" }).waitFor();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "You are signed out" }).waitFor();
   watch.expect("401 GET /api/me");
