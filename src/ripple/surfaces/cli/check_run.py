@@ -116,9 +116,19 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait(CHECK_SECONDS)
     except subprocess.TimeoutExpired:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        process.kill()
+        _kill_all(psutil.Process(process.pid))
         process.wait()
         return TOO_LATE
+
+
+def _kill_all(parent: psutil.Process) -> None:
+    """Kill a process and everything under it. All are halted first, or they start more after they were listed."""
+    halted: set[psutil.Process] = set()
+    while found := {parent, *parent.children(recursive=True)} - halted:
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.suspend()
+        halted |= found
+    for one in halted:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -106,17 +107,47 @@ def test_nodes_own_report_is_read_as_well(tmp_path: Path) -> None:
 def test_a_check_past_its_deadline_is_stopped_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_run, "CHECK_SECONDS", 1.0)
     code = (
-        "import pathlib, subprocess, sys, time; child = subprocess.Popen(['sleep', '60']); "
-        "pathlib.Path('child').write_text(str(child.pid)); time.sleep(60)"
+        "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '60']); "
+        "new = pathlib.Path('child.new'); new.write_text(str(child.pid)); new.rename('child'); time.sleep(60)"
     )
-    outcome = run_check(python(code, reports=True), tmp_path, os.environ, live=False)
-    assert outcome.failed == 1
-    assert "was stopped" in outcome.reasons[0]
-    deadline = time.monotonic() + 5
-    while psutil.pid_exists(child := int((tmp_path / "child").read_text())):
-        if psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+    for seconds in (1.0, 5.0, 20.0):  # until there was time to start the child
+        monkeypatch.setattr(check_run, "CHECK_SECONDS", seconds)
+        outcome = run_check(python(code, reports=True), tmp_path, os.environ, live=False)
+        assert outcome.failed == 1
+        assert "was stopped" in outcome.reasons[0]
+        if (tmp_path / "child").exists():
             break
+    child = int((tmp_path / "child").read_text())
+    _has_ended(lambda: _runs(child))
+
+
+def test_what_a_check_starts_while_it_is_stopped_does_not_outlive_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import pathlib, subprocess, time; pathlib.Path('begun').touch()\n"
+        "for _ in range(500): subprocess.Popen(['sleep', '60']); time.sleep(0.005)\n"
+        "time.sleep(60)"
+    )
+    for seconds in (1.0, 5.0, 20.0):  # until there was time to begin
+        monkeypatch.setattr(check_run, "CHECK_SECONDS", seconds)
+        run_check(python(code), tmp_path, os.environ, live=False)
+        if (tmp_path / "begun").exists():
+            break
+    assert (tmp_path / "begun").exists()
+    _has_ended(lambda: any(one.info["cwd"] == str(tmp_path) for one in psutil.process_iter(["cwd"])))
+
+
+def _has_ended(runs: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while runs():
         assert time.monotonic() < deadline, "the child outlived its check"
         time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
