@@ -251,7 +251,7 @@ def test_a_stop_that_comes_while_the_promotion_is_written_down_takes_it_back(end
             await handle.signal("roll_back", "operator:local")
             held.set()
             assert await handle.result() == "promoted"
-            await asyncio.wait_for(script.taken_back.wait(), 10)
+            await asyncio.wait_for(script.taken_back.wait(), 30)
             await client.get_workflow_handle(take_back_id(handle.id)).result()
 
     run(main())

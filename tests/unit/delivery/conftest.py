@@ -85,7 +85,7 @@ class Caddy:
         command = [str(program), "run", "--resume", "--config", str(self.folder / "caddy.json")]
         with (self.folder / "caddy.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not self._answers():
             assert time.monotonic() < deadline, (self.folder / "caddy.log").read_text()
             time.sleep(0.02)

@@ -12,11 +12,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import insert
 
@@ -40,6 +41,7 @@ from ripple.planes.sandbox.bubblewrap import BubblewrapSandbox
 from ripple.stack.root import project_root
 from ripple.supervisor import start
 from ripple.supervisor.client import SupervisorClient
+from ripple.supervisor.lock import holder
 from ripple.supervisor.loopback import free_ports
 from ripple.supervisor.places import socket_folder
 
@@ -147,7 +149,7 @@ def play(home: Home, tmp_path: Path) -> Callable[[Scenario], None]:
             async with opened(home, tmp_path) as shop:
                 await scenario(shop)
 
-        asyncio.run(asyncio.wait_for(main(), 90))
+        asyncio.run(asyncio.wait_for(main(), 180))
 
     return run
 
@@ -251,13 +253,14 @@ def test_a_port_that_was_taken_while_the_edge_was_down_moves_one_environment_and
         await shop.runs(release, "dev", "qa")
         before = await shop.environments.table.ports()
         taken = before[shop.name, "dev"]
-        supervisor = SupervisorClient(home)
-        os.kill(await _pid(supervisor), signal.SIGKILL)
+        caddy = await _pid(SupervisorClient(home))
         with socket.socket() as foreign:
             foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            await _bound(foreign, taken)
-            foreign.listen()
-            await asyncio.wait_for(_served(shop, "qa"), 15)
+            with _halted(int(holder(home))):  # or it brings Caddy back before the port is taken
+                os.kill(caddy, signal.SIGKILL)
+                await _bound(foreign, taken)
+                foreign.listen()
+            await asyncio.wait_for(_served(shop, "qa"), 60)
             await shop.environments.restore()
             after = await shop.environments.table.ports()
             assert {place for place in before if before[place] != after[place]} == {(shop.name, "dev")}
@@ -268,11 +271,26 @@ def test_a_port_that_was_taken_while_the_edge_was_down_moves_one_environment_and
 
 async def _pid(supervisor: SupervisorClient) -> int:
     rows = {row.id: row.pid for row in (await supervisor.status()).components}
-    return rows["caddy"] or 0
+    pid = rows["caddy"]
+    assert pid, "Caddy does not run; a signal to process 0 would end the tests themselves"
+    return pid
+
+
+@contextmanager
+def _halted(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + 30
+        while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def _bound(foreign: socket.socket, port: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while True:
         try:
             foreign.bind(("127.0.0.1", port))

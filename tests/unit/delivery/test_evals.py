@@ -48,7 +48,7 @@ def manifest(evals: str | None = "evals.yaml") -> ApplicationManifest:
     return ApplicationManifest.model_validate(
         {
             "name": "shop",
-            "test": {"unit": ["true"], "timeout_seconds": 5},
+            "test": {"unit": ["true"], "timeout_seconds": 30},
             "run": {"command": ["true"], "ready": {"http": "/"}},
             "evals": evals,
         }

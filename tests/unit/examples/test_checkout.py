@@ -44,18 +44,14 @@ def runs(tree: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[st
 
 
 @contextmanager
-def served(tree: Path) -> Iterator[tuple[str, psutil.Process, float]]:
-    """The service of ``tree``: its address, its process, and the seconds it took to become ready."""
+def served(tree: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The service of ``tree``: its address and its process."""
     port = free_port()
     environment = {**os.environ, "PORT": str(port), "CHECKOUT_ENVIRONMENT": "qa"}
     started = time.monotonic()
     with subprocess.Popen([sys.executable, "-m", "checkout"], cwd=tree, env=environment) as service:
         try:
-            yield (
-                ready(f"http://127.0.0.1:{port}", started),
-                psutil.Process(service.pid),
-                time.monotonic() - started,
-            )
+            yield ready(f"http://127.0.0.1:{port}", started), psutil.Process(service.pid)
         finally:
             service.terminate()
 
@@ -121,10 +117,10 @@ def test_a_copy_becomes_a_repository_of_its_own(tree: Path) -> None:
 
 
 def test_it_starts_fast_and_small_and_answers_its_load_paths() -> None:
-    with served(EXAMPLE) as (url, process, seconds):
+    with served(EXAMPLE) as (url, process):
         assert all(ask(f"{url}{path}")[0] == 200 for path in (*MANIFEST.load.paths, MANIFEST.metrics.path))
         assert process.memory_info().rss < 60 << 20
-        assert seconds < 3, "0.25 s on a quiet machine"
+        assert sum(process.cpu_times()[:2]) < 2, "0.2 s of processor time"
 
 
 def test_the_words_of_a_quote_hold_what_the_evals_expect() -> None:
@@ -141,10 +137,10 @@ def test_the_words_of_a_quote_hold_what_the_evals_expect() -> None:
 
 
 def test_shipping_at_the_threshold_is_the_known_bug_and_the_answer_repairs_it(tree: Path) -> None:
-    with served(tree) as (url, _, _):
+    with served(tree) as (url, _):
         assert shipping(url, "mug:4") == 590
     apply(known("free-shipping").answer, tree)
-    with served(tree) as (url, _, _):
+    with served(tree) as (url, _):
         assert (shipping(url, "mug:4"), shipping(url, "mug:3")) == (0, 590)
 
 
@@ -156,18 +152,19 @@ def test_every_answer_applies_and_passes_or_fails_the_tests_as_meant(tree: Path,
 
 
 def test_the_raised_limit_is_really_used(tree: Path) -> None:
-    with served(tree) as (url, _, _):
+    with served(tree) as (url, _):
         assert ask(f"{url}/quote?items=notebook:50")[0] == 422
     apply(known("quantity-limit").answer, tree)
-    with served(tree) as (url, _, _):
+    with served(tree) as (url, _):
         assert ask(f"{url}/quote?items=notebook:50")[0] == 200
 
 
 def test_the_slow_answer_is_fast_alone_and_breaks_the_limit_under_load(tree: Path) -> None:
     apply(known("slow-under-load").answer, tree)
     limit = MANIFEST.slo.latency_p95_seconds_max
-    with served(tree) as (url, _, _), ThreadPoolExecutor(12) as crowd:
-        assert ask(f"{url}/quote?items=mug:1")[1] < limit
+    with served(tree) as (url, _), ThreadPoolExecutor(12) as crowd:
+        # The fastest of a few: each of them may wait for a busy machine, and so few are no load.
+        assert min(ask(f"{url}/quote?items=mug:1")[1] for _ in range(5)) < limit
         seconds = sorted(took for _, took in crowd.map(ask, [f"{url}/quote?items=mug:1"] * 36))
         assert seconds[len(seconds) // 2] > limit
 
@@ -175,7 +172,7 @@ def test_the_slow_answer_is_fast_alone_and_breaks_the_limit_under_load(tree: Pat
 def test_the_failing_answer_is_good_at_first_and_then_only_fails(tree: Path) -> None:
     apply(known("fails-after-a-while").answer, tree)
     assert runs(tree, MANIFEST.test.integration).returncode == 0
-    with served(tree) as (url, _, _):
+    with served(tree) as (url, _):
         statuses = [ask(f"{url}/quote?items=mug:1")[0] for _ in range(105)]
     assert set(statuses[:100]) == {200}
     assert set(statuses[100:]) == {500}

@@ -170,13 +170,17 @@ def test_a_stage_really_runs_and_its_failure_is_a_problem(wrapper: ModuleType, c
 def test_a_stage_past_its_deadline_is_killed_with_all_it_started(
     wrapper: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wrapper, "STAGE_SECONDS", 0.2)
+    said = checkout / "child"
     lock = os.open(checkout, os.O_RDONLY)
-    with pytest.raises(wrapper.Problem, match="did not end"):
-        wrapper.stage("hanging", ["/bin/sh", "-c", "sleep 30 & echo $! > child; wait"], lock)
+    for seconds in (0.2, 2, 10):  # until there was time to start the child
+        monkeypatch.setattr(wrapper, "STAGE_SECONDS", seconds)
+        with pytest.raises(wrapper.Problem, match="did not end"):
+            wrapper.stage("hanging", ["/bin/sh", "-c", "sleep 120 & echo $! > child; wait"], lock)
+        if said.exists() and said.read_text().endswith("\n"):
+            break
     os.close(lock)
-    child = int((checkout / "child").read_text())
-    deadline = time.monotonic() + 5
+    child = int(said.read_text())
+    deadline = time.monotonic() + 30
     while _is_alive(child):
         assert time.monotonic() < deadline, "the grandchild outlived its stage"
         time.sleep(0.02)
@@ -188,7 +192,7 @@ def test_the_second_of_two_waits_and_finds_the_work_done(wrapper: ModuleType, ch
         subprocess.Popen([sys.executable, "-c", script, str(checkout)], stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=20)[1] for process in running]
+    said = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     assert (checkout / "work").read_text() == "done\n"
     assert sum("waiting for another ./ripple" in text for text in said) == 1
@@ -277,8 +281,8 @@ print(runpy.run_path(sys.argv[1])["environment_is_whole"]())
 """
 _WARM = """
 import sys, time, os
-began = time.perf_counter()
-os.execve = lambda *_: (print(time.perf_counter() - began), sys.exit(0))
+began = time.process_time()
+os.execve = lambda *_: (print(time.process_time() - began), sys.exit(0))
 import runpy
 path = sys.argv[1]
 sys.argv = [path, "up"]
@@ -289,12 +293,20 @@ import runpy, sys, time
 from pathlib import Path
 root = Path(sys.argv[1])
 wrapper = runpy.run_path(str(root / "ripple"))
-work, started = root / "work", root / "started"
+work, started, waiting = root / "work", root / "started", root / "waiting"
+inside = wrapper["set_up"].__globals__
+told = inside["say"]
+def say(text):
+    told(text)
+    waiting.touch()
+inside["say"] = say
 started.open("a").write("x")
 while len(started.read_text()) < 2:
     time.sleep(0.01)
 def prepare(lock):
-    time.sleep(0.3)
+    give_up = time.monotonic() + 30
+    while not waiting.exists() and time.monotonic() < give_up:
+        time.sleep(0.01)
     work.open("a").write("done\\n")
 wrapper["set_up"](prepare, work.exists)
 """

@@ -34,7 +34,7 @@ def asked(catalogue: Catalogue, endpoint: Endpoint, fallback: bool) -> tuple[dic
         return await said(EDIT)(payload)
 
     endpoint.answers["slow"] = late
-    tier = CloudTier(min_parallel=1, max_parallel=2, timeout_ms=2000, fallback_on_timeout=fallback)
+    tier = CloudTier(min_parallel=1, max_parallel=2, timeout_ms=6000, fallback_on_timeout=fallback)
     policy = InferencePolicy(name="two-clouds", cloud_tier=tier, reducer=Reducer(min_agreement=0.6))
     voters = [voter(name, endpoint.url, priority=place) for place, name in enumerate(ORDER)]
     planned = plan_voters(policy, ChangeKind.CODE, voters)
@@ -45,7 +45,7 @@ def asked(catalogue: Catalogue, endpoint: Endpoint, fallback: bool) -> tuple[dic
 
     fanout = Fanout(adapters_of(catalogue), Keyring(Path("/nonexistent")))
     try:
-        asyncio.run(asyncio.wait_for(fanout.run(Asking(planned, lambda _: REQUEST, keep)), 30))
+        asyncio.run(asyncio.wait_for(fanout.run(Asking(planned, lambda _: REQUEST, keep)), 60))
     finally:
         over.set()
     rows = [
