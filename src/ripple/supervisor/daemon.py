@@ -88,8 +88,7 @@ class Supervisor:
             self._log_changes(before)
             pending = bool(actions)
         self._arm()
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._wake()
 
     def status(self) -> Status:
         """What there is, now; memory is at most two seconds old."""
@@ -251,7 +250,7 @@ class Supervisor:
             loop.remove_reader(process.pidfd)
             process.release()
         self._processes.clear()
-        self._changed.set()
+        self._wake()
 
     async def keep_logs_small(self) -> None:
         """Rotate logs for ever."""
@@ -353,8 +352,14 @@ class Supervisor:
                 self._launches[name] = self._launcher.resolve(unit.component)
                 self._units[name] = replace(unit, spec=self._launches[name].digest)
 
+    def _wake(self) -> None:
+        """Have all who wait look again, once: an event that stays set would be waited for without end or pause."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
     def _watch(self, name: str, process: Process) -> None:
         self._processes[name] = process
+        self._rss = (0.0, {})
         asyncio.get_running_loop().add_reader(process.pidfd, self._ended, name, process)
         if name in self._launches:
             self._asking.begin(name, self._units[name])

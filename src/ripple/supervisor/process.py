@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -145,16 +146,17 @@ def marked(mark: str) -> Iterator[tuple[int, str]]:
 
 def kill_marked(mark: str) -> int:
     """SIGKILL every process with this mark, until there is none; returns how many there were."""
-    killed = 0
-    for _ in range(_ROUNDS):
-        found = [pid for pid, _ in marked(mark) if pid != os.getpid()]
-        if not found:
-            break
-        killed += len(found)
+    killed: set[int] = set()
+    deadline = time.monotonic() + _KILLED_SECONDS
+    while found := [pid for pid, _ in marked(mark) if pid != os.getpid()]:
+        killed.update(found)
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-    return killed
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return len(killed)
 
 
 def end_all(records: Iterable[Started]) -> int:
@@ -190,7 +192,6 @@ def held_bytes(home: Home) -> int:
     return sum(_private_bytes(pid) for pid, _ in marked(f"{tag_of(home)}."))
 
 
-_ROUNDS = 5
 _KILLED_SECONDS = 5.0
 
 

@@ -115,16 +115,15 @@ def _identity(home: Home) -> dict[str, Any] | None:
 
 
 def _holding(home: Home) -> int | None:
-    """The pid of the supervisor that holds the instance without answering: it has only begun, or ends."""
-    try:
-        with locked(home):
-            return None
-    except Conflict:
-        pid = holder(home)
-    # Whoever only looks whether the instance is held holds it for a moment too.
+    """The pid of the instance's supervisor while it does not answer: it has only begun, or ends.
+
+    Not whoever only looks, and holds the instance for a moment too; nor another one with a dead one's number.
+    """
+    process = Path("/proc") / holder(home)
     with suppress(OSError):
-        if b"ripple.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            return int(pid)
+        ours = os.fsencode(f"RIPPLE_HOME={home.root}") in (process / "environ").read_bytes().split(b"\0")
+        if ours and b"ripple.supervisor" in (process / "cmdline").read_bytes().split(b"\0"):
+            return int(process.name)
     return None
 
 

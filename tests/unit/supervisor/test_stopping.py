@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from typing import Any
 
 import pytest
 from tests.unit.supervisor.conftest import Instance, alive, until
 
+from ripple.model.component import ComponentState
+from ripple.model.errors import RippleError, Unavailable
 from ripple.supervisor import start
 from ripple.supervisor.journal import Journal
 from ripple.supervisor.places import control_socket
@@ -73,3 +76,26 @@ def test_stopping_waits_for_the_end_of_the_supervisor_itself(
         until(lambda: not control_socket(instance.home).exists(), "nobody answers any more")
     start.stop(instance.home)
     assert not alive(daemon)
+
+
+def test_a_supervisor_somebody_waits_at_is_replaced_all_the_same(instance: Instance) -> None:
+    instance.write(instance.row("slow"))
+    instance.folder("slow").mkdir(exist_ok=True)
+    (instance.folder("slow") / "sick").touch()
+    instance.up(ready=False)
+    daemon, said = instance.daemon, []
+
+    def wait() -> None:
+        try:
+            instance.call(lambda client: client.wait(["slow"], ComponentState.READY, 60))
+        except RippleError as error:
+            said.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    until(lambda: "503" in instance.of("slow").reason, "it is sick, and waited for")
+    instance.write(instance.row("slow"), instance.row("new"))
+    instance.up(ready=False)
+    assert instance.daemon != daemon
+    waiting.join(30)
+    assert [type(error) for error in said] == [Unavailable]

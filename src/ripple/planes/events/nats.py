@@ -87,6 +87,9 @@ class NatsEvents:
                 stream=STREAM.name,
                 headers={"Nats-Msg-Id": message_id},
             )
+        except asyncio.CancelledError:
+            self._lost("it did not acknowledge in time")
+            raise
         except _FAILURES as error:
             self._lost(repr(error))
             raise Unavailable(f"the event bus at {self._where} did not keep {subject}: {error!r}") from error

@@ -71,12 +71,12 @@ class Policy:
 
     def decide(self, path: str, given: Mapping[str, Any]) -> Decision:
         """The decision of package ``path`` (``ripple/authz``) about ``given``; never raises."""
-        began = time.perf_counter()
+        began = time.thread_time()  # of this thread: a machine that stalls is no fault of the policy
         try:
             value = self._driver.evaluate(f"{path}/decision", given)
         except Exception as error:
             return self._no(path, f"policy {path} failed: {error}")
-        took = time.perf_counter() - began
+        took = time.thread_time() - began
         if took > DEADLINE_SECONDS:
             return self._no(path, f"policy {path} took {took:.1f} s; at most {DEADLINE_SECONDS:g} s count")
         wrong = _misshapen(value)

@@ -290,7 +290,7 @@ class _Run:
             self._breach(Outcome.MEMORY, f"used more than {_size(self.limits.memory_bytes)} of memory")
 
     def _sample_disk(self) -> None:
-        began = time.monotonic()
+        began = time.thread_time()  # not the clock: a machine that stalls must not keep us from looking again
         in_memory, on_disk = watch.held_bytes(self.pids)
         self.held = in_memory
         if self.spec.writable:
@@ -298,8 +298,7 @@ class _Run:
             self.disk_was_full = self.disk_was_full or watch.free_bytes(self.spec.worktree) < _FULL_BYTES
             if grown > self.limits.disk_bytes:
                 self._breach(Outcome.DISK, f"wrote more than {_size(self.limits.disk_bytes)} to the worktree")
-        ended = time.monotonic()
-        self.disk_due = ended + max(_DISK_SECONDS, 20 * (ended - began))
+        self.disk_due = time.monotonic() + max(_DISK_SECONDS, 20 * (time.thread_time() - began))
 
     def _breach(self, outcome: Outcome, reason: str) -> None:
         if self.outcome is None:
