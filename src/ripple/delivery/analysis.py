@@ -1,7 +1,9 @@
 """Watching one canary: counts what the edge logged, adds load, and stops at the first sure fault.
 
 - Only observed time counts towards the window: it is written down at every tick, and a worker that was killed goes
-  on from there with the same access log.
+  on from there with the same access log. A tick that came late counts as two intervals at most.
+- A window that ends without a pass and without a sure fault is watched for as long again, once: a hiccup of the
+  machine must not decide about a release.
 - A finished window is not watched again: its analysis is kept until the release is deployed anew.
 - On a fault the canary loses its traffic at once, before anything else is decided.
 """
@@ -32,6 +34,7 @@ from ripple.stack.files import write_whole
 
 RECENT_SECONDS = 8.0
 RECENT_INTERVALS = 3
+LATE_INTERVALS = 2
 MAX_LATENCIES = 20_000
 """Latencies kept per side; the counts are over all requests, the percentiles over the latest ones."""
 
@@ -138,9 +141,15 @@ class _Watch:
         return cls(target, plan, log, progress, sockets, canary, baseline)
 
     @property
-    def full_seconds(self) -> float:
-        """The window, and the soak in which a good canary is watched further."""
-        return self.plan.window_seconds + self.plan.soak_seconds
+    def last_seconds(self) -> float:
+        """The window, the soak in which a good canary is watched further, and the window for a second look."""
+        return 2 * self.plan.window_seconds + self.plan.soak_seconds
+
+    @property
+    def end_seconds(self) -> float:
+        """When the next decision is due."""
+        first = self.plan.window_seconds + self.plan.soak_seconds
+        return first if self.progress.elapsed_seconds < first else self.last_seconds
 
     def count(self, samples: Iterable[Sample]) -> None:
         for sample in samples:
@@ -170,19 +179,26 @@ class _Watch:
 
 async def _watched(watch: _Watch, generator: Generator, keep: Keep, path: Path) -> Analysis:
     while True:
-        began = anyio.current_time()
-        left = watch.full_seconds - watch.progress.elapsed_seconds
-        await anyio.sleep(min(watch.plan.interval_seconds, max(left, 0)))
-        watch.count(await anyio.to_thread.run_sync(watch.log.read))
-        watch.progress.elapsed_seconds += anyio.current_time() - began
-        now = time.time()
-        ended = watch.progress.elapsed_seconds >= watch.full_seconds
+        end = watch.end_seconds
+        await _tick(watch, end)
+        now, ended = time.time(), watch.progress.elapsed_seconds >= end
         analysis = watch.judge(now, ended=ended)
+        second_look = ended and analysis.verdict is not Verdict.PASS and end < watch.last_seconds
+        if second_look:
+            analysis = watch.judge(now, ended=False)
         generator.rate_per_second = max(0.0, watch.target.load.rate_per_second - watch.real_rate(now))
         watch.progress.save(path)
         await keep(sample_row(analysis))
-        if ended or analysis.verdict is Verdict.FAIL:
+        if analysis.verdict is Verdict.FAIL or (ended and not second_look):
             return analysis
+
+
+async def _tick(watch: _Watch, end: float) -> None:
+    """Watch for one interval, or what is left until ``end`` seconds."""
+    began, interval = anyio.current_time(), watch.plan.interval_seconds
+    await anyio.sleep(min(interval, max(end - watch.progress.elapsed_seconds, 0)))
+    watch.count(await anyio.to_thread.run_sync(watch.log.read))
+    watch.progress.elapsed_seconds += min(anyio.current_time() - began, LATE_INTERVALS * interval)
 
 
 def sample_row(analysis: Analysis) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ripple.delivery.analysis import Progress, run_canary
 from ripple.delivery.deployments import Deployments
 from ripple.delivery.environments import Environments
 from ripple.delivery.instances import Places, Target
+from ripple.delivery.samples import AccessLog, Sample
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.application import ApplicationManifest, Canary, EnvironmentOverlay, Load, Slo
 from ripple.model.digest import Digest
@@ -213,6 +214,37 @@ def test_too_little_traffic_is_inconclusive_at_the_end(play: Callable[[Scenario]
         found = await run_canary(stage.environments, stage.target, plan, stage.keep)
         assert found.verdict is Verdict.INCONCLUSIVE
         assert "10000 are needed" in found.reasons[0]
+        assert found.elapsed_seconds >= 2 * plan.window_seconds, "it was looked at once more"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("later_slow", "verdict"), [(0, Verdict.PASS), (2, Verdict.FAIL)])
+def test_a_hiccup_at_the_end_gets_a_second_look_and_only_a_lasting_fault_fails(
+    play: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch, later_slow: int, verdict: Verdict
+) -> None:
+    plan = PLAN.model_copy(update={"window_seconds": 0.8, "interval_seconds": 0.1, "min_samples": 1})
+
+    async def scenario(stage: Stage) -> None:
+        def logged(log: AccessLog) -> list[Sample]:
+            """One slow request of at most 18, then twenty at a time."""
+            first, over = not stage.samples, len(stage.samples) >= len(before) > 0
+            count, slow = (20, later_slow) if over else (2, int(first))
+            taken = [1.0] * slow + [0.01] * (count - slow)
+            return [Sample(time.time(), str(stage.canary.path), 200, seconds) for seconds in taken]
+
+        before: list[Mapping[str, Any]] = []
+
+        async def keep(sample: Mapping[str, Any]) -> None:
+            await stage.keep(sample)
+            if sample["elapsed_seconds"] >= plan.window_seconds and not before:
+                before.extend(stage.samples)
+
+        monkeypatch.setattr(AccessLog, "read", logged)
+        found = await run_canary(stage.environments, stage.target, plan, keep)
+        assert before[-1]["verdict"] == "inconclusive"
+        assert found.verdict is verdict
+        assert stage.samples[-1]["verdict"] == verdict.value
 
     play(scenario)
 
