@@ -52,6 +52,8 @@ class Repository:
         trusted = (origin, origin / ".git", self._bare)
         self._git = Git(self._bare, home_dir, trusted)
         self._theirs = Git(origin, home_dir, trusted)
+        self._tree_names: dict[str, str] = {}
+        """By object name, whose tree never changes."""
 
     @staticmethod
     async def initialise(folder: Path) -> None:
@@ -95,7 +97,10 @@ class Repository:
 
     async def tree_of(self, commit: str) -> str:
         """The tree of a commit (of a tree, itself)."""
-        return (await self._git.run("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")).text
+        if commit not in self._tree_names:
+            found = await self._git.run("rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
+            self._tree_names[commit] = found.text
+        return self._tree_names[commit]
 
     async def checkout(self, commit: str, target: Path) -> None:
         """Write the files of a commit or tree to ``target``, which must not exist; no ``.git`` in it.

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,13 +27,16 @@ from ripple.changes.steps.crossexam import Examination, cross_examine
 from ripple.changes.steps.ground import Ground, ground_of, placed_tree, toolchain_for, tree_folder
 from ripple.changes.steps.rooms import WORKER, Rooms
 from ripple.changes.trial import Trial, run_trial
+from ripple.delivery.repository import Repository
 from ripple.delivery.toolchain import Toolchain
 from ripple.model.candidate import Answer, Candidate, Standing
 from ripple.model.change import ChangeKind, StepName
 from ripple.model.errors import Invalid, RippleError, Unavailable
 
-MAX_TRIALS = 2
-"""Trees that are tried at once: each runs a test suite, and a laptop has two to four cores to spare."""
+AT_ONCE = 2
+"""Trees that are made or tried at once: each runs a test suite, and a laptop has two to four cores to spare."""
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -42,7 +46,7 @@ async def try_candidates(rooms: Rooms, context: StepContext) -> StepOutcome:
     ground = await ground_of(rooms, change)
     toolchain = await toolchain_for(rooms, ground.folder, ground.manifest)
     rows = [candidate_of(row) for row in await rooms.journal.candidates(change["id"])]
-    placed = [await _materialised(rooms, change, ground, row) if row.answer else row for row in rows]
+    placed = await _placed(rooms, change, ground, rows)
     trees = {one.tree: tree_folder(rooms, change, one.tree) for one in placed if one.answer and one.tree}
     with context.watch.outside():
         trials = await _trials(rooms, ground, toolchain, trees)
@@ -58,13 +62,46 @@ async def try_candidates(rooms: Rooms, context: StepContext) -> StepOutcome:
     return StepOutcome(inputs={"candidates": [row.model for row in rows]}, outputs=outputs)
 
 
-async def _materialised(rooms: Rooms, change: Mapping[str, Any], ground: Ground, row: Candidate) -> Candidate:
-    """The candidate with its tree, or spoiled with the reason it cannot have one."""
+@dataclass(frozen=True)
+class _Bench:
+    """What the answers of one change are applied with; ``seen`` is the commit the models saw, in ``folder``."""
+
+    rooms: Rooms
+    change: Mapping[str, Any]
+    ground: Ground
+    repository: Repository
+    seen: str
+    folder: Path
+
+
+async def _bench(rooms: Rooms, change: Mapping[str, Any], ground: Ground) -> _Bench:
     repository = await rooms.repository(change)
+    seen = (await rooms.journal.step(change["id"], StepName.CONTEXT) or {})["inputs"]["base_commit"]
+    folder = ground.folder
+    if seen != change["base_commit"]:
+        folder = rooms.folder(change) / "authored"
+        await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
+        await repository.checkout(seen, folder)
+    return _Bench(rooms, change, ground, repository, seen, folder)
+
+
+async def _placed(
+    rooms: Rooms, change: Mapping[str, Any], ground: Ground, rows: list[Candidate]
+) -> list[Candidate]:
+    """The candidates with their trees, in their order; a few are made at once."""
+    bench = await _bench(rooms, change, ground)
+    placed = await _gathered({at: partial(_materialised, bench, row) for at, row in enumerate(rows) if row.answer})
+    for tree in {one.tree: one for one in placed.values() if one.tree}:
+        await placed_tree(rooms, change, str(tree))
+    return [placed.get(at, row) for at, row in enumerate(rows)]
+
+
+async def _materialised(bench: _Bench, row: Candidate) -> Candidate:
+    """The candidate with its tree, or spoiled with the reason it cannot have one."""
     try:
         answer = Answer.model_validate(row.answer)
-        tree, canonical = await _tree_of(rooms, change, ground, answer)
-        diff = await repository.diff(change["base_commit"], tree)
+        tree, canonical = await _tree_of(bench, answer)
+        diff = await bench.repository.diff(bench.change["base_commit"], tree)
     except RippleError as error:
         if error.retryable:
             raise
@@ -77,7 +114,6 @@ async def _materialised(rooms: Rooms, change: Mapping[str, Any], ground: Ground,
         return _spoiled(row, error)
     except ValueError as error:
         return _spoiled(row, error)
-    await placed_tree(rooms, change, tree)
     return replace(row, standing=Standing.COUNTED, reasons=(), tree=tree, diff=diff, canonical=canonical)
 
 
@@ -85,35 +121,32 @@ def _spoiled(row: Candidate, error: Exception) -> Candidate:
     return replace(row, standing=Standing.SPOILED, reasons=(f"its edits cannot be used: {error}",), tree=None)
 
 
-async def _tree_of(
-    rooms: Rooms, change: Mapping[str, Any], ground: Ground, answer: Answer
-) -> tuple[str, str | None]:
+async def _tree_of(bench: _Bench, answer: Answer) -> tuple[str, str | None]:
     """The tree the answer makes, and for configuration the digest of what it changes.
 
     An answer is applied to the commit its model saw. When the branch has moved since, the result is merged onto
     the new base three-way, so an answer that rewrites a whole file cannot wipe out what came in between.
     """
-    repository = await rooms.repository(change)
-    seen = (await rooms.journal.step(change["id"], StepName.CONTEXT) or {})["inputs"]["base_commit"]
-    moved, scratch = seen != change["base_commit"], rooms.folder(change) / "scratch"
-    authored = rooms.folder(change) / "authored" if moved else ground.folder
-    for folder in (authored, scratch) if moved else (scratch,):
-        await anyio.to_thread.run_sync(lambda gone: shutil.rmtree(gone, ignore_errors=True), folder)
-        await repository.checkout(seen, folder)
-    paths = apply_answer(scratch, answer, ground.manifest)
-    await _allowed(rooms, change, ground, paths)
-    canonical = canonical_change(authored, scratch, paths) if change["kind"] == ChangeKind.CONFIG else None
-    tree = await repository.write_tree(scratch, seen)
-    if moved:
-        tree = await repository.rebase_tree(tree, seen, change["base_commit"])
+    change, repository = bench.change, bench.repository
+    async with anyio.TemporaryDirectory(prefix="scratch-", dir=str(bench.rooms.folder(change))) as place:
+        scratch = Path(place) / "tree"
+        await anyio.to_thread.run_sync(partial(shutil.copytree, bench.folder, scratch, symlinks=True))
+        paths = await anyio.to_thread.run_sync(apply_answer, scratch, answer, bench.ground.manifest)
+        await _allowed(bench, paths)
+        of_config = change["kind"] == ChangeKind.CONFIG
+        canonical = canonical_change(bench.folder, scratch, paths) if of_config else None
+        tree = await repository.write_tree(scratch, bench.seen)
+    if bench.seen != change["base_commit"]:
+        tree = await repository.rebase_tree(tree, bench.seen, change["base_commit"])
     if tree == await repository.tree_of(change["base_commit"]):
         raise Invalid(f"commit {change['base_commit'][:12]} holds all of this already, so there is nothing to do")
     return tree, canonical
 
 
-async def _allowed(rooms: Rooms, change: Mapping[str, Any], ground: Ground, paths: tuple[str, ...]) -> None:
-    asked = {"paths": list(paths), "kind": change["kind"], **ground.guarded}
-    await rooms.governor.require(
+async def _allowed(bench: _Bench, paths: tuple[str, ...]) -> None:
+    change = bench.change
+    asked = {"paths": list(paths), "kind": change["kind"], **bench.ground.guarded}
+    await bench.rooms.governor.require(
         WORKER, "ripple/edits", asked, action="candidate.edit", resource=f"change/{change['id']}",
         trace_id=change["trace_id"],
     )  # fmt: skip
@@ -123,20 +156,29 @@ async def _trials(
     rooms: Rooms, ground: Ground, toolchain: Toolchain, trees: Mapping[str, Path]
 ) -> dict[str, Trial]:
     """Each distinct tree's own checks, a few trees at a time."""
-    found: dict[str, Trial] = {}
-    places = anyio.CapacityLimiter(MAX_TRIALS)
 
-    async def run(tree: str, folder: Path) -> None:
+    async def run(folder: Path) -> Trial:
+        return await run_trial(rooms.sandbox, folder, ground.folder, ground.manifest, toolchain)
+
+    return await _gathered({tree: partial(run, folder) for tree, folder in trees.items()})
+
+
+async def _gathered(wanted: Mapping[_Key, Callable[[], Awaitable[_Value]]]) -> dict[_Key, _Value]:
+    """What each call answers, in the order they are given; a few run at once, and the first error ends all."""
+    found: dict[_Key, _Value] = {}
+    places = anyio.CapacityLimiter(AT_ONCE)
+
+    async def run(key: _Key, call: Callable[[], Awaitable[_Value]]) -> None:
         async with places:
-            found[tree] = await run_trial(rooms.sandbox, folder, ground.folder, ground.manifest, toolchain)
+            found[key] = await call()
 
     try:
         async with anyio.create_task_group() as group:
-            for tree, folder in trees.items():
-                group.start_soon(run, tree, folder)
+            for key, call in wanted.items():
+                group.start_soon(run, key, call)
     except BaseExceptionGroup as error:
         raise error.exceptions[0] from error  # what failed, and whether it may be tried again, is told by its type
-    return {tree: found[tree] for tree in trees}
+    return {key: found[key] for key in wanted}
 
 
 def _judged(one: Candidate, trials: Mapping[str, Trial]) -> Candidate:
