@@ -75,7 +75,7 @@ class Instance:
         start.ensure_running(self.home, profile, self.manifests)
         if ready:
             names = [one.id for one in self.status().components]
-            self.call(lambda client: client.wait(names, ComponentState.READY, 20))
+            self.call(lambda client: client.wait(names, ComponentState.READY, 90))
         return self.status()
 
     def call(self, question: Callable[[SupervisorClient], Awaitable[T]]) -> T:

@@ -49,7 +49,8 @@ def test_new_probes_of_an_added_component_are_asked_without_a_restart(instance: 
 
 def test_deep_probes_are_asked_on_demand_and_only_then(instance: Instance) -> None:
     asked = instance.root / "asked"
-    deep = {"kind": "exec", "command": ["/bin/sh", "-c", f"echo once >> {asked}; test -e {instance.root}/works"]}
+    command = ["/bin/sh", "-c", f"echo once >> {asked}; test -e {instance.root}/works"]
+    deep = {"kind": "exec", "command": command, "timeout_seconds": 30}
     instance.write(instance.row("one", deep=deep), instance.row("two"))
     instance.up()
     assert not asked.exists()

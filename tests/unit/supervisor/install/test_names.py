@@ -175,5 +175,5 @@ async def test_processes_that_install_and_remove_at_once_leave_every_name_whole(
         ]
         env = {"PYTHONPATH": str(Path(__file__).parents[4] / "src"), "PATH": "/bin:/usr/bin"}
         running.append(subprocess.Popen([*words, last], env=env))
-    assert [one.wait(60) for one in running] == [0, 0, 0]
+    assert [one.wait(200) for one in running] == [0, 0, 0]
     assert (programs.names(), programs.said()) == (["only-c", "tool"], "c 1")

@@ -109,7 +109,7 @@ def test_a_server_that_is_never_ready_fails() -> None:
 
 def test_a_server_that_dies_while_it_is_used_fails_even_if_the_steps_hold() -> None:
     short = {**HTTP_SERVER, "command": ["/bin/sh", "-c", "sleep 0.3; exit 9"], "ready": None}
-    result = ran(a_system(step(shell="sleep 1; echo done"), run=short, serve=True))
+    result = ran(a_system(step(shell="sleep 5; echo done"), run=short, serve=True))
     assert "ended with status 9" in result.reason
 
 
