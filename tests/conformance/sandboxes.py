@@ -26,7 +26,7 @@ LIMITS = Limits(
     output_bytes=1 << 20,
     disk_bytes=32 << 20,
 )
-GONE_SECONDS = 5.0
+GONE_SECONDS = 20.0
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

