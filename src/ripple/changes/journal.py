@@ -6,6 +6,8 @@ of NATS delays a watcher by its polling interval and loses nothing.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -31,13 +33,14 @@ class Journal:
     def __init__(self, records: Records, events: Events) -> None:
         self._records = records
         self._events = events
+        self._hints: set[asyncio.Task[None]] = set()
 
     async def create(self, row: Mapping[str, Any]) -> None:
         """Insert a change; the caller chose its id, so a repeated insert fails."""
         async with self._records.write() as connection:
             await connection.execute(insert(t.changes).values(**row))
             await timeline.append(connection, row["id"], "state", summary(row, None))
-        await self._hint(row["id"])
+        self._hint(row["id"])
 
     async def change(self, change_id: str) -> dict[str, Any]:
         """The row of a change; NotFound names the id."""
@@ -55,7 +58,7 @@ class Journal:
             await connection.execute(update(t.changes).where(t.changes.c.id == change_id).values(**values))
             row = (await connection.execute(select(t.changes).where(t.changes.c.id == change_id))).mappings().one()
             await timeline.append(connection, change_id, "state", summary(dict(row), None))
-        await self._hint(change_id)
+        self._hint(change_id)
 
     async def step(self, change_id: str, step: str) -> dict[str, Any] | None:
         """The row of one step, or None when it never began."""
@@ -82,7 +85,7 @@ class Journal:
             for row in rows:
                 await upsert.put(connection, t.steps, ["change_id", "step"], row)
                 await timeline.append(connection, row["change_id"], "step", dict(row))
-        await self._hint(rows[0]["change_id"])
+        self._hint(rows[0]["change_id"])
 
     async def rebase(self, change_id: str, commit: str, steps: Sequence[str]) -> None:
         """Move the change to a new base and drop the steps that were made on the old one, in one transaction.
@@ -98,7 +101,7 @@ class Journal:
             row = (await connection.execute(select(t.changes).where(this))).mappings().one()
             await timeline.append(connection, change_id, "state", summary(dict(row), None))
             await timeline.append(connection, change_id, "rebase", {"from": before, "to": commit})
-        await self._hint(change_id)
+        self._hint(change_id)
 
     async def candidates(self, change_id: str) -> list[dict[str, Any]]:
         """All candidates of a change, by model name."""
@@ -108,19 +111,20 @@ class Journal:
         async with self._records.read() as connection:
             return [dict(row) for row in (await connection.execute(query)).scalars()]
 
-    async def put_candidate(self, change_id: str, data: Mapping[str, Any]) -> None:
-        """Insert or replace one candidate."""
+    async def put_candidates(self, change_id: str, *rows: Mapping[str, Any]) -> None:
+        """Insert or replace candidates, all at once."""
         async with self._records.write() as connection:
-            row = {"change_id": change_id, "model": data["model"], "data": dict(data)}
-            await upsert.put(connection, t.candidates, ["change_id", "model"], row)
-            await timeline.append(connection, change_id, "candidate", dict(data))
-        await self._hint(change_id)
+            for data in rows:
+                row = {"change_id": change_id, "model": data["model"], "data": dict(data)}
+                await upsert.put(connection, t.candidates, ["change_id", "model"], row)
+                await timeline.append(connection, change_id, "candidate", dict(data))
+        self._hint(change_id)
 
     async def note(self, change_id: str, kind: str, data: Mapping[str, Any]) -> None:
         """Append a fact that has no row of its own to the timeline."""
         async with self._records.write() as connection:
             await timeline.append(connection, change_id, kind, dict(data))
-        await self._hint(change_id)
+        self._hint(change_id)
 
     async def sample(self, change_id: str, environment: str, data: Mapping[str, Any]) -> None:
         """Keep one canary sample and show it live."""
@@ -129,7 +133,7 @@ class Journal:
             row = {"change_id": change_id, "environment": environment, "at": at, "data": dict(data)}
             await connection.execute(insert(t.samples).values(**row))
             await timeline.append(connection, change_id, "sample", {"environment": environment, "at": at, **data})
-        await self._hint(change_id)
+        self._hint(change_id)
 
     async def samples(self, change_id: str, environment: str | None = None) -> list[dict[str, Any]]:
         """The kept canary samples in time order."""
@@ -145,7 +149,7 @@ class Journal:
         async with self._records.write() as connection:
             await connection.execute(insert(t.evidence).values(**row))
             await timeline.append(connection, row["change_id"], "gate", dict(shown))
-        await self._hint(row["change_id"])
+        self._hint(row["change_id"])
 
     async def statement(
         self, change_id: str, subject: str, gate: str, environment: str | None
@@ -189,8 +193,12 @@ class Journal:
         async with self._records.read() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
-    async def _hint(self, change_id: str) -> None:
-        try:
+    def _hint(self, change_id: str) -> None:
+        """Nobody waits for it: what was written is written."""
+        task = asyncio.create_task(self._published(change_id), name="journal-hint")
+        self._hints.add(task)
+        task.add_done_callback(self._hints.discard)
+
+    async def _published(self, change_id: str) -> None:
+        with contextlib.suppress(Unavailable):
             await self._events.publish(f"ripple.changes.{change_id}", {"change": change_id})
-        except Unavailable:
-            return

@@ -76,7 +76,7 @@ def test_two_cloud_providers_answer_in_parallel_and_every_call_carries_the_chang
         assert plan.refusals == ()
 
         async def keep(candidate: Candidate) -> None:
-            await room.journal.put_candidate("chg-1", candidate_row(candidate))
+            await room.journal.put_candidates("chg-1", candidate_row(candidate))
 
         await room.rooms.voters.fan_out(plan, lambda _: REQUEST, keep, TRACE)
         rows = await room.journal.candidates("chg-1")

@@ -30,7 +30,7 @@ async def reduced(room: Room, settings: dict[str, Any], trees: tuple[str, ...]) 
     await room.change()
     for name, tree in zip(VOTERS, trees, strict=True):
         given = Candidate(name, Tier.CLOUD, name, 1.0, 0.1, Standing.COUNTED, tree=tree, answer={"edits": []})
-        await room.journal.put_candidate("chg-1", candidate_row(given))
+        await room.journal.put_candidates("chg-1", candidate_row(given))
     result: StepResult = await as_activity(activities(rooms).step, StepCall("chg-1", StepName.REDUCE))
     return result
 

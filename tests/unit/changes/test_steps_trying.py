@@ -29,7 +29,7 @@ async def asked(room: Room, *answers: Mapping[str, Any] | None) -> dict[str, Any
         standing = Standing.COUNTED if answer else Standing.ABSENT
         model = f"m{number}"
         row = Candidate(model, Tier.LOCAL, model, 1.0, 0.1, standing, (), answer, None)
-        await room.journal.put_candidate("chg-1", candidate_row(row))
+        await room.journal.put_candidates("chg-1", candidate_row(row))
     return change
 
 

@@ -34,7 +34,7 @@ async def propose(rooms: Rooms, context: StepContext) -> StepOutcome:
 
     async def keep(candidate: Candidate) -> None:
         await _audited(rooms, change, candidate)
-        await rooms.journal.put_candidate(change["id"], candidate_row(candidate))
+        await rooms.journal.put_candidates(change["id"], candidate_row(candidate))
 
     with context.watch.outside():
         await rooms.voters.fan_out(plan.without(known), request_for, keep, change["trace_id"])

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -52,8 +53,7 @@ async def try_candidates(rooms: Rooms, context: StepContext) -> StepOutcome:
         trials = await _trials(rooms, ground, toolchain, trees)
     judged = [_judged(one, trials) for one in placed]
     judged, apart = await _behaviours(rooms, context, ground, toolchain, judged)
-    for one in judged:
-        await rooms.journal.put_candidate(change["id"], candidate_row(one))
+    await rooms.journal.put_candidates(change["id"], *map(candidate_row, judged))
     outputs = {
         "trees": {tree: _trial_row(trial) for tree, trial in trials.items()},
         "standings": {one.model: one.standing.value for one in judged},
@@ -88,16 +88,18 @@ async def _bench(rooms: Rooms, change: Mapping[str, Any], ground: Ground) -> _Be
 async def _placed(
     rooms: Rooms, change: Mapping[str, Any], ground: Ground, rows: list[Candidate]
 ) -> list[Candidate]:
-    """The candidates with their trees, in their order; a few are made at once."""
+    """The candidates with their trees, in their order. Answers that edit alike are made once, a few at a time."""
     bench = await _bench(rooms, change, ground)
-    placed = await _gathered({at: partial(_materialised, bench, row) for at, row in enumerate(rows) if row.answer})
-    for tree in {one.tree: one for one in placed.values() if one.tree}:
-        await placed_tree(rooms, change, str(tree))
-    return [placed.get(at, row) for at, row in enumerate(rows)]
+    edits = {row.model: json.dumps({**row.answer, "summary": ""}, sort_keys=True) for row in rows if row.answer}
+    firsts = {edits[row.model]: row for row in reversed(rows) if row.answer}
+    made = await _gathered({same: partial(_made, bench, row) for same, row in firsts.items()})
+    for tree in sorted({one["tree"] for one in made.values() if one["tree"]}):
+        await placed_tree(rooms, change, tree)
+    return [replace(row, **made[edits[row.model]]) if row.answer else row for row in rows]
 
 
-async def _materialised(bench: _Bench, row: Candidate) -> Candidate:
-    """The candidate with its tree, or spoiled with the reason it cannot have one."""
+async def _made(bench: _Bench, row: Candidate) -> dict[str, Any]:
+    """What an answer makes of every candidate that gave it: its tree, or spoiled and why it cannot have one."""
     try:
         answer = Answer.model_validate(row.answer)
         tree, canonical = await _tree_of(bench, answer)
@@ -105,20 +107,20 @@ async def _materialised(bench: _Bench, row: Candidate) -> Candidate:
     except RippleError as error:
         if error.retryable:
             raise
-        return _spoiled(row, error)
+        return _spoiled(error)
     except OSError as error:
         if error.errno in _FULL:
             raise Unavailable(
                 f"cannot write the candidate of {row.model}: {error}; free some disk space"
             ) from error
-        return _spoiled(row, error)
+        return _spoiled(error)
     except ValueError as error:
-        return _spoiled(row, error)
-    return replace(row, standing=Standing.COUNTED, reasons=(), tree=tree, diff=diff, canonical=canonical)
+        return _spoiled(error)
+    return {"standing": Standing.COUNTED, "reasons": (), "tree": tree, "diff": diff, "canonical": canonical}
 
 
-def _spoiled(row: Candidate, error: Exception) -> Candidate:
-    return replace(row, standing=Standing.SPOILED, reasons=(f"its edits cannot be used: {error}",), tree=None)
+def _spoiled(error: Exception) -> dict[str, Any]:
+    return {"standing": Standing.SPOILED, "reasons": (f"its edits cannot be used: {error}",), "tree": None}
 
 
 async def _tree_of(bench: _Bench, answer: Answer) -> tuple[str, str | None]:
