@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,7 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
+
+from ripple.model.errors import RippleError
+from ripple.model.paths import Home
+from ripple.supervisor.client import SupervisorClient
+from ripple.surfaces.cli.client import Api
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "checkout"
@@ -26,6 +33,7 @@ class Instance:
         self._checkout = checkout
         self.env = {**os.environ, "RIPPLE_HOME": str(home), "PYTHONPATH": str(checkout / "src")}
         self.link = ""
+        self._asked: Api | None = None
 
     def run(self, *arguments: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """One command; its output on failure is in the assertion."""
@@ -60,18 +68,26 @@ class Instance:
         return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30, trust_env=False)
 
     def pid(self, component: str) -> int:
-        """The pid of a running component."""
-        rows = {row["id"]: row for row in self.json("status", check=False)["components"]}
-        return int(rows[component]["pid"] or 0)
+        """The pid of a running component; 0 without one."""
+        with contextlib.suppress(RippleError):
+            status = anyio.run(SupervisorClient(Home(self.home)).status)
+            return next((row.pid or 0 for row in status.components if row.id == component), 0)
+        return 0
 
     def running(self, component: str) -> int:
         """The pid of a component as soon as it runs; never 0, which would name our own process group."""
         return int(until(lambda: self.pid(component), f"{component} runs"))
 
-    def seen(self, *arguments: str) -> Any:
-        """One command's JSON as it answers just now; None while it does not, to be asked again."""
-        done = self.run(*arguments, "--json", check=False)
-        return json.loads(done.stdout) if done.stdout.strip() else None
+    def seen(self, path: str) -> Any:
+        """What the API answers just now; None while it cannot, to be asked again."""
+        try:
+            self._asked = self._asked or Api(Home(self.home))
+            return self._asked.get(path)
+        except RippleError as error:
+            self._asked = None  # the API may come back on another port
+            if not error.retryable:
+                raise
+            return None
 
     def provider(self, name: str, url: str, *, tier: str = "cloud", weight: float = 1.0) -> None:
         """Configure a model endpoint, as the console's form does."""
@@ -86,8 +102,9 @@ class Instance:
 
     def ended(self, change: str, seconds: float = 240) -> dict[str, Any]:
         """A change after its end, with everything kept of it."""
-        self.run("change", "wait", change, "--timeout", str(seconds), timeout=seconds + 30)
-        found: dict[str, Any] = self.json("change", "show", change)
+        found: dict[str, Any] = self.json(
+            "change", "wait", change, "--timeout", str(seconds), timeout=seconds + 30
+        )
         return found
 
 
@@ -121,12 +138,12 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """The first true answer of ``found``; fails naming ``what`` after the deadline."""
+def until(found: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.05) -> Any:
+    """The first true answer of ``found``, asked ``every`` so many seconds; fails naming ``what`` in the end."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         answer = found()
         if answer:
             return answer
-        time.sleep(0.02)
+        time.sleep(every)
     raise AssertionError(f"{what} did not happen within {seconds} s")

@@ -67,6 +67,7 @@ def test_a_correct_code_change_reaches_prod_and_leaves_its_evidence(
     message = git(folder, "log", "-1", "--format=%B")
     assert f"Ripple-Change: {change['id']}" in message
     assert ">= free_from_cents" in (folder / "checkout" / "pricing.py").read_text()
+    assert instance.json("change", "show", change["id"]) == change
     evidence = instance.json("change", "evidence", change["id"])["envelopes"]
     assert len(evidence) == 8, "five gates and three canaries"
     assert all(one["verified"] for one in evidence)
@@ -143,17 +144,17 @@ def test_a_change_can_be_approved_cancelled_and_taken_back(
     first = instance.submit("careful", known("free-shipping").intent)
 
     def awaiting(change: str) -> bool:
-        seen = instance.seen("change", "show", change)
+        seen = instance.seen(f"/api/changes/{change}")
         return bool(seen) and states(seen)["prod"] == "awaiting_approval"
 
-    until(lambda: awaiting(first), "the change waits for approval", 120)
+    until(lambda: awaiting(first), "the change waits for approval", 120, every=0.3)
     instance.run("change", "cancel", first)
     cancelled = instance.ended(first)
     assert cancelled["state"] == "cancelled"
     assert states(cancelled)["dev"] == "rolled_back"
     instance.run("change", "unhold", cancelled["release"])
     second = instance.submit("careful", known("free-shipping").intent)
-    until(lambda: awaiting(second), "the change waits for approval", 120)
+    until(lambda: awaiting(second), "the change waits for approval", 120, every=0.3)
     instance.run("change", "approve", second, "prod")
     assert instance.ended(second)["state"] == "promoted"
     urls = {one["environment"]: one["url"] for one in instance.json("app", "show", "careful")["environments"]}

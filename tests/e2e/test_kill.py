@@ -10,15 +10,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from tests.e2e.instance import Instance, git, make_application, short_windows, until
 from tests.e2e.provider import CLOUD, LOCAL, Endpoint
 from tests.unit.examples.answers import known
-
-from ripple.model.errors import RippleError
-from ripple.model.paths import Home
-from ripple.supervisor.client import SupervisorClient
 
 pytestmark = [pytest.mark.live, pytest.mark.kill, pytest.mark.timeout(600)]
 STEPS = 11
@@ -45,15 +40,9 @@ class Watched:
     def state(self) -> str:
         return str(self.rows("SELECT state FROM changes WHERE id=?", self.change)[0][0])
 
-    def pid(self, component: str) -> int:
-        with contextlib.suppress(RippleError):
-            status = anyio.run(SupervisorClient(Home(self.instance.home)).status)
-            return next((row.pid or 0 for row in status.components if row.id == component), 0)
-        return 0
-
     def kill(self, component: str) -> bool:
         """Whether it ran and is killed; one that ends at this very moment runs again soon."""
-        pid = self.pid(component)
+        pid = self.instance.pid(component)
         with contextlib.suppress(ProcessLookupError):
             if pid:
                 os.kill(pid, signal.SIGKILL)
@@ -71,7 +60,7 @@ class Watched:
                 until(lambda: self.kill(victim), f"{victim} runs after {step}")
             return not running
 
-        until(over, "the change ends", seconds)
+        until(over, "the change ends", seconds, every=0.02)
         return len(seen)
 
 
@@ -96,7 +85,7 @@ def test_a_change_ends_the_same_when_a_process_is_killed_at_every_boundary(
     assert max(asked.values()) <= (2 if victim == "worker" else 1), asked
     stable = watched.rows("SELECT environment FROM deployments WHERE application=? AND state='stable'", name)
     assert Counter(row[0] for row in stable) == Counter(ENVIRONMENTS)
-    until(lambda: (instance.seen("status") or {}).get("ready"), "everything is ready again")
+    until(lambda: (instance.seen("/api/status") or {}).get("ready"), "everything is ready again")
     rows = [row for row in instance.json("status")["components"] if row["id"].startswith(f"app.{name}.")]
     assert len(rows) == len(ENVIRONMENTS), [row["id"] for row in rows]
     assert {row["restarts"] for row in rows} == {0}, "each release was started once per environment"

@@ -83,11 +83,11 @@ def test_a_run_goes_on_after_its_worker_was_killed(cloned: tuple[Instance, Path]
         begun = api.post("/api/phases", json={"from": "P0", "to": "P3"}).json()["run"]["id"]
 
     def shown() -> dict[str, Any]:
-        return one.seen("phases", "show") or {"tasks": [], "run": {"state": "running"}}
+        return one.seen("/api/phases") or {"tasks": [], "run": {"state": "running"}}
 
-    until(lambda: "passed" in states(shown()).values(), "a task ends")
+    until(lambda: "passed" in states(shown()).values(), "a task ends", every=0.2)
     os.kill(one.running("worker"), signal.SIGKILL)
-    until(lambda: shown()["run"]["state"] != "running", "the run ends", 120)
+    until(lambda: shown()["run"]["state"] != "running", "the run ends", 120, every=0.5)
     found = one.json("phases", "show")
     assert (found["run"]["id"], found["run"]["state"]) == (begun, "passed"), found["tasks"]
 

@@ -279,7 +279,8 @@ class LockedFile(_Row):
 class LockedRoute(_Row):
     """What one route of one system is, for one platform. ``signer`` says who vouches for the digests.
 
-    A route that was tried and could not be had has no files; it names its ``package`` and the row's version.
+    A route that was tried and could not be had has no files; it names its ``package``, what it asked for ``also``, and
+    the row's version.
     """
 
     route: RouteKind
@@ -287,6 +288,7 @@ class LockedRoute(_Row):
     signer: str
     files: tuple[LockedFile, ...] = ()
     package: str = ""
+    also: tuple[str, ...] = ()
 
 
 class VendorLock(_Row):

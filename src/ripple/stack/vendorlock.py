@@ -107,7 +107,7 @@ def merged(
 
 def failed_entry(route: Route) -> LockedRoute:
     """What the lock holds of a route that was tried and could not be had."""
-    return LockedRoute(route=route.kind, version=route.version, signer="", package=route.package)
+    return LockedRoute(route=route.kind, version=route.version, signer="", package=route.package, also=route.also)
 
 
 def is_locked(system: System, lock: VendorLock, platform: str) -> bool:
@@ -260,7 +260,8 @@ def _platform_text(platform: str, routes: tuple[LockedRoute, ...]) -> str:
 
 def _route_text(route: LockedRoute) -> str:
     facts = {"route": route.route.value, "version": route.version, "signer": route.signer}
-    head = _json({**facts, **({"package": route.package} if route.package else {})})[:-1]
+    tried = {"package": route.package, "also": list(route.also)}
+    head = _json({**facts, **{name: value for name, value in tried.items() if value}})[:-1]
     files = ",\n".join(f"        {_json(file.model_dump(exclude_defaults=True))}" for file in route.files)
     return f'      {head}, "files": [' + (f"\n{files}" if files else "") + "]}"
 

@@ -185,11 +185,11 @@ def test_a_route_that_was_tried_is_known_from_one_that_was_never_tried() -> None
     assert problems(system, locked) == ["has the route npm b, which nobody has tried to lock"]
     assert problems(system, locked, tried) == []
     assert problems(a_system("s", first), locked, tried) == ["holds npm b 2, which no route of the row asks for"]
-    moved = a_system("s", first, {**added, "version": "3"})
-    assert problems(moved, locked, tried) == [
-        "has the route npm b, which nobody has tried to lock",
-        "holds npm b 2, which no route of the row asks for",
-    ]
+    for changed in ({"version": "3"}, {"also": ["c@1"]}):
+        assert problems(a_system("s", first, {**added, **changed}), locked, tried) == [
+            "has the route npm b, which nobody has tried to lock",
+            "holds npm b 2, which no route of the row asks for",
+        ]
     lock = VendorLock(systems={"s": {HERE: (locked, tried)}})
     pair = pairs(system, lock, HERE)[1]
     assert (pair.locked, pair.why) == (None, "it could not be had when it was locked")
