@@ -4,7 +4,7 @@
 
 - ``ours_seconds``: from a promoted change's row to its ending, minus what its steps record as spent outside:
   models, sandboxed commands, deployments and soak. So the time between steps counts, with what the durable-flow
-  server needs. ``ours_by_step`` says where it goes. The seven voters are loopback endpoints that answer at once and
+  server needs. ``ours_by_step`` says where it goes. The seven voters are loopback endpoints that answer at once,
   all alike: each further edit that differs costs about 0.06 s more.
 - ``up_warm_seconds``: the whole command ``up_command`` after ``down``: all components ready, and the sign-in link.
   ``up_to_systems_ratio`` is its median over that of ``systems_start.py`` beside this file: nats-server, Temporal

@@ -78,10 +78,9 @@ class Activities:
     async def step(self, call: StepCall) -> StepResult:
         """Run one step of one change, or return the answer it gave before."""
         async with _heartbeat(), self._locks[(call.change_id, call.step)]:
-            done = await self._journal.step(call.change_id, call.step)
+            change, done = await self._journal.moment(call.change_id, call.step)
             if done and done["state"] in (StepState.PASSED, StepState.REFUSED):
                 return StepResult(GO if done["state"] == StepState.PASSED else STOP, list(done["reasons"]))
-            change = await self._journal.change(call.change_id)
             if ChangeState(change["state"]).final:
                 return StepResult(STOP, [f"change {call.change_id} has ended as {change['state']}"])
             return await self._run(call, change, done)

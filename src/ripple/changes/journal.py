@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ripple.changes.view import summary
 from ripple.model.change import StepState
@@ -44,13 +45,17 @@ class Journal:
 
     async def change(self, change_id: str) -> dict[str, Any]:
         """The row of a change; NotFound names the id."""
+        return (await self.moment(change_id, ""))[0]
+
+    async def moment(self, change_id: str, step: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The row of a change, and at the same moment that of one step, None when it never began."""
         async with self._records.read() as connection:
-            row = (
-                (await connection.execute(select(t.changes).where(t.changes.c.id == change_id))).mappings().first()
-            )
-        if row is None:
+            wanted = select(t.changes).where(t.changes.c.id == change_id)
+            change = (await connection.execute(wanted)).mappings().first()
+            row = await _step(connection, change_id, step) if step else None
+        if change is None:
             raise NotFound(f"no change {change_id!r}; ./ripple change list shows the known ones")
-        return dict(row)
+        return dict(change), row
 
     async def set_change(self, change_id: str, **values: Any) -> None:
         """Update columns of a change and tell watchers its summary."""
@@ -62,10 +67,8 @@ class Journal:
 
     async def step(self, change_id: str, step: str) -> dict[str, Any] | None:
         """The row of one step, or None when it never began."""
-        query = select(t.steps).where(t.steps.c.change_id == change_id, t.steps.c.step == step)
         async with self._records.read() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        return dict(row) if row else None
+            return await _step(connection, change_id, step)
 
     async def steps(self, change_id: str) -> list[dict[str, Any]]:
         """All steps of a change in the order they began."""
@@ -202,3 +205,9 @@ class Journal:
     async def _published(self, change_id: str) -> None:
         with contextlib.suppress(Unavailable):
             await self._events.publish(f"ripple.changes.{change_id}", {"change": change_id})
+
+
+async def _step(connection: AsyncConnection, change_id: str, step: str) -> dict[str, Any] | None:
+    query = select(t.steps).where(t.steps.c.change_id == change_id, t.steps.c.step == step)
+    row = (await connection.execute(query)).mappings().first()
+    return dict(row) if row else None

@@ -279,8 +279,8 @@ class LockedFile(_Row):
 class LockedRoute(_Row):
     """What one route of one system is, for one platform. ``signer`` says who vouches for the digests.
 
-    A route that was tried and could not be had has no files; it names its ``package``, what it asked for ``also``, and
-    the row's version.
+    A route that was tried and could not be had has no files; it names its ``package``, what it asked for ``also``,
+    and the row's version.
     """
 
     route: RouteKind
