@@ -52,18 +52,9 @@ def patch_document(path: str, text: str, patch: Sequence[PatchOperation]) -> str
         Invalid: the file does not parse, or an operation does not apply; nothing is applied in part.
     """
     document, dump = _load(path, text)
-    expected: Any = _plain(path, document)
-    for number, operation in enumerate(patch):
-        step = [_operation(path, number, operation)]
-        try:
-            expected = jsonpatch.apply_patch(expected, step)
-            # A copy into itself doubles the document: counting after every step keeps that bounded.
-            expected = _plain(path, expected)
-            document = jsonpatch.apply_patch(document, copy.deepcopy(step), in_place=True)
-        except _PATCH_ERRORS as error:
-            raise Invalid(
-                f"patch operation {number} ({operation.op} {operation.path}) of {path}: {error}"
-            ) from error
+    # On plain data first: a patch that does not apply, or grows without end, costs next to nothing there.
+    expected = _patched(path, _plain(path, document), patch, lambda value: _plain(path, value))
+    document = _patched(path, document, patch, lambda value: value)
     try:
         written = dump(document)
         same = parse_document(path, written) == expected
@@ -72,6 +63,19 @@ def patch_document(path: str, text: str, patch: Sequence[PatchOperation]) -> str
     if not same:
         raise Invalid(f"the patched {path} cannot be written so that it reads the same; use an edit instead")
     return written
+
+
+def _patched(path: str, document: Any, patch: Sequence[PatchOperation], checked: Callable[[Any], Any]) -> Any:
+    """The document, changed in place; ``checked`` after every operation, since a copy into itself doubles it."""
+    for number, operation in enumerate(patch):
+        step = copy.deepcopy([_operation(path, number, operation)])
+        try:
+            document = checked(jsonpatch.apply_patch(document, step, in_place=True))
+        except _PATCH_ERRORS as error:
+            raise Invalid(
+                f"patch operation {number} ({operation.op} {operation.path}) of {path}: {error}"
+            ) from error
+    return document
 
 
 def check_schema(path: str, data: Any, schema_text: str) -> None:
