@@ -50,6 +50,14 @@ def recorded(instance: Instance) -> Mapping[str, Any]:
     return asyncio.run(main())
 
 
+@pytest.fixture(scope="module")
+def untouched(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """One adopted copy of the example for all the changes that must leave it as it is."""
+    folder = make_application(tmp_path_factory.mktemp("untouched") / "shop", "untouched")
+    assert instance.json("app", "add", str(folder))["state"] == "ready"
+    return "untouched", folder
+
+
 def test_a_correct_code_change_reaches_prod_and_leaves_its_evidence(
     instance: Instance, endpoint: Endpoint, shop: Shop
 ) -> None:
@@ -87,8 +95,10 @@ def test_a_correct_config_change_reaches_prod(instance: Instance, endpoint: Endp
 
 
 @pytest.mark.parametrize("wrong", ["free-shipping-wrong", "quantity-limit-outside-its-schema"])
-def test_a_wrong_change_never_reaches_dev(instance: Instance, endpoint: Endpoint, shop: Shop, wrong: str) -> None:
-    name, folder = shop
+def test_a_wrong_change_never_reaches_dev(
+    instance: Instance, endpoint: Endpoint, untouched: Shop, wrong: str
+) -> None:
+    name, folder = untouched
     endpoint.all_say(says(wrong))
     before = git(folder, "rev-parse", "HEAD")
     change = instance.ended(instance.submit(name, known(wrong).intent))
@@ -100,9 +110,9 @@ def test_a_wrong_change_never_reaches_dev(instance: Instance, endpoint: Endpoint
 
 
 def test_two_answers_that_pass_the_same_tests_but_differ_are_no_consensus(
-    instance: Instance, endpoint: Endpoint, shop: Shop
+    instance: Instance, endpoint: Endpoint, untouched: Shop
 ) -> None:
-    name, _ = shop
+    name, _ = untouched
     endpoint.all_say(says("free-shipping"), says("free-shipping-wrong-but-passing"))
     change = instance.ended(instance.submit(name, known("free-shipping").intent))
     assert change["state"] == "rejected"
