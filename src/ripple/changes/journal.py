@@ -45,17 +45,13 @@ class Journal:
 
     async def change(self, change_id: str) -> dict[str, Any]:
         """The row of a change; NotFound names the id."""
-        return (await self.moment(change_id, ""))[0]
+        async with self._records.read() as connection:
+            return await _change(connection, change_id)
 
     async def moment(self, change_id: str, step: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The row of a change, and at the same moment that of one step, None when it never began."""
         async with self._records.read() as connection:
-            wanted = select(t.changes).where(t.changes.c.id == change_id)
-            change = (await connection.execute(wanted)).mappings().first()
-            row = await _step(connection, change_id, step) if step else None
-        if change is None:
-            raise NotFound(f"no change {change_id!r}; ./ripple change list shows the known ones")
-        return dict(change), row
+            return await _change(connection, change_id), await _step(connection, change_id, step)
 
     async def set_change(self, change_id: str, **values: Any) -> None:
         """Update columns of a change and tell watchers its summary."""
@@ -205,6 +201,13 @@ class Journal:
     async def _published(self, change_id: str) -> None:
         with contextlib.suppress(Unavailable):
             await self._events.publish(f"ripple.changes.{change_id}", {"change": change_id})
+
+
+async def _change(connection: AsyncConnection, change_id: str) -> dict[str, Any]:
+    row = (await connection.execute(select(t.changes).where(t.changes.c.id == change_id))).mappings().first()
+    if row is None:
+        raise NotFound(f"no change {change_id!r}; ./ripple change list shows the known ones")
+    return dict(row)
 
 
 async def _step(connection: AsyncConnection, change_id: str, step: str) -> dict[str, Any] | None:

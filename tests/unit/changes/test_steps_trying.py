@@ -62,6 +62,22 @@ def test_an_answer_that_cannot_be_used_is_spoiled_with_the_reason(
     inside(tmp_path, scenario)
 
 
+def test_answers_that_edit_alike_are_applied_once_and_each_keeps_its_own_words(tmp_path: Path) -> None:
+    other = {"summary": "three", "edits": [{"path": "word.py", "find": "'one'", "replace": "'three'"}]}
+
+    async def scenario(room: Room) -> None:
+        await asked(room, TWO, other, {**TWO, "summary": "the same in other words"})
+        first, second, third = await tried(room)
+        assert None not in (first["tree"], second["tree"])
+        assert first["tree"] == third["tree"] != second["tree"]
+        assert (first["standing"], first["reasons"]) == (third["standing"], third["reasons"])
+        assert (first["diff"], first["answer"]) == (third["diff"], TWO)
+        assert third["answer"]["summary"] == "the same in other words"
+        assert len(await room.audited("candidate.edit")) == 2
+
+    inside(tmp_path, scenario)
+
+
 def test_what_the_branch_holds_already_is_no_change_and_cannot_touch_what_runs(tmp_path: Path) -> None:
     async def scenario(room: Room) -> None:
         await asked(room, TWO)

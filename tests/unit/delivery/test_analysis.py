@@ -148,9 +148,17 @@ def test_a_fault_after_a_good_while_is_seen_within_seconds(
 
     async def scenario(stage: Stage) -> None:
         stage.canary.answer = lambda path: fault if time.monotonic() > faulty_at else (200, 0.0)
-        found = await run_canary(stage.environments, stage.target, LONG, stage.keep)
+        failing_at: list[float] = []
+
+        async def keep(sample: Mapping[str, Any]) -> None:
+            await stage.keep(sample)
+            if sample["verdict"] == "fail":
+                failing_at.append(time.monotonic())
+
+        found = await run_canary(stage.environments, stage.target, LONG, keep)
         assert found.verdict is Verdict.FAIL
-        assert time.monotonic() - faulty_at < 40
+        assert time.monotonic() - faulty_at < 40, "long before the end of its window"
+        assert time.monotonic() - failing_at[0] < 10, "from the failing sample on"
         canary = await stage.environments.canary("shop", "staging")
         assert canary is not None
         assert canary.weight == 0, "it lost its traffic at once"

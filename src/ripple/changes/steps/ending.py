@@ -202,8 +202,9 @@ async def _reverted(rooms: Rooms, change: Mapping[str, Any]) -> tuple[Mapping[st
 
 async def _mark_undone(rooms: Rooms, change: Mapping[str, Any], environments: Sequence[str]) -> None:
     """Say so of each step that did not fail by itself; where the change failed stays to be seen."""
-    steps = [await rooms.journal.step(change["id"], f"promote/{environment}") for environment in environments]
-    kept = [step for step in steps if step and step["state"] != StepState.REFUSED]
+    names = {f"promote/{environment}" for environment in environments}
+    steps = [step for step in await rooms.journal.steps(change["id"]) if step["step"] in names]
+    kept = [step for step in steps if step["state"] != StepState.REFUSED]
     await rooms.journal.put_steps([{**step, "outputs": {**step["outputs"], "undone": True}} for step in kept])
 
 
